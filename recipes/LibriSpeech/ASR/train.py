@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Train and test a streaming transducer on LibriSpeech, or on any corpus laid out like it.
+
+> python train.py hparams/conv_rnnt.yaml --data_folder /path/to/LibriSpeech
+> torchrun --nproc_per_node=8 train.py hparams/conv_rnnt.yaml --data_folder /path/to/LibriSpeech
+
+Every YAML key is an option. Running the same command again resumes.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from speechbrain import Stage
+from torch import Tensor
+
+from sb_alexa.corpora.librispeech import PreparedLibriSpeech, prepare_librispeech
+from sb_alexa.losses.ctc import ctc_loss_with_skips
+from sb_alexa.losses.transducer import transducer_loss
+from sb_alexa.training.dataio import SpeechBatch
+from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
+from sb_alexa.training.recognition import RecognitionExperiment
+
+
+@dataclass(frozen=True)
+class TransducerOutput:
+    """What the model made of a batch; `batch` is the one it saw, augmentation included."""
+
+    batch: SpeechBatch
+    encoder_out: Tensor  # (B, T, C)
+    num_frames: Tensor  # (B,)
+
+
+class TransducerASR(RecognitionExperiment):
+    """The science: features, encoder, predictor, joiner; transducer loss with CTC beside it."""
+
+    def compute_forward(self, batch: SpeechBatch, stage: Stage) -> TransducerOutput:
+        batch = batch.to(self.device)
+        if stage == Stage.TRAIN and self.hparams.wav_augment is not None:
+            batch = batch.augmented(self.hparams.wav_augment)
+        features = self.modules.features.forward_counted(batch.wavs, batch.num_samples)  # (B, T, F)
+        num_frames = self.modules.features.num_outputs(batch.num_samples)
+        if stage == Stage.TRAIN and self.hparams.spec_augment is not None:
+            features = self.hparams.spec_augment(features, num_frames)
+        encoder_out = self.modules.encoder.forward_counted(features, num_frames)  # (B, T', C)
+        return TransducerOutput(batch, encoder_out, self.modules.encoder.num_outputs(num_frames))
+
+    def compute_objectives(
+        self, predictions: TransducerOutput, batch: SpeechBatch, stage: Stage
+    ) -> Tensor:
+        weights = self.hparams.loss_schedule(self.optimizer_step + 1)
+        batch = predictions.batch
+        loss = torch.zeros((), device=self.device)
+        if weights.ctc > 0:
+            loss = loss + weights.ctc * self.ctc(predictions, batch)
+        if weights.transducer > 0:
+            loss = loss + weights.transducer * self.transducer(predictions, batch)
+        if stage != Stage.TRAIN:
+            hypotheses = self.hparams.search(predictions.encoder_out, predictions.num_frames)
+            self.record(batch, hypotheses, float(loss))
+        return loss
+
+    def transducer(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
+        """Nats per utterance."""
+        return transducer_loss(
+            predictions.encoder_out,
+            self.modules.predictor.all_histories(batch.labels),  # (B, U + 1, C)
+            self.modules.joiner,
+            batch.labels,
+            num_frames=predictions.num_frames,
+            num_labels=batch.num_labels,
+            fastemit_lambda=self.hparams.fastemit_lambda,
+            reduction="mean",
+        )
+
+    def ctc(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
+        """Nats per utterance; utterances with more labels than frames are left out and counted."""
+        log_probs = self.modules.ctc_head(predictions.encoder_out).float().log_softmax(-1)
+        losses, possible = ctc_loss_with_skips(
+            log_probs, batch.labels, predictions.num_frames, batch.num_labels
+        )
+        if not bool(possible.all()):
+            self.dropped_ctc_terms += int((~possible).sum())
+        return losses.mean()
+
+
+def prepare(values: dict[str, Any]) -> PreparedLibriSpeech:
+    """Manifests, speaker table and word pieces."""
+    return prepare_librispeech(
+        values["data_folder"],
+        Path(values["output_folder"], "prepared"),
+        values["train_splits"],
+        values["dev_splits"],
+        values["test_splits"],
+        num_word_pieces=values["num_word_pieces"],
+        skip_prep=values["skip_prep"],
+    )
+
+
+def main(argv: list[str]) -> RecipeResult:
+    """Run the recipe; `argv` is the command line without the program's name."""
+    return run_recognition_recipe(
+        argv,
+        experiment_class=TransducerASR,
+        prepare=prepare,
+        known_keys={"fastemit_lambda", "log_mel", "normalize"},
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

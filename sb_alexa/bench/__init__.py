@@ -1,0 +1,1 @@
+"""The benchmarks of `sb-alexa bench`: modules with `add_arguments(parser)` and `run(args)`."""

@@ -1,0 +1,48 @@
+"""`sb-alexa bench`: one benchmark per sub-command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+# Name -> what it measures. The module sb_alexa.bench.<name> has add_arguments(parser) and run(args).
+BENCHMARKS = {
+    "streaming": "speed of streaming encoders on one CPU core: real-time factor, chunk times, live streams",
+}
+
+_EPILOG = """\
+example:
+  sb-alexa bench streaming --json streaming.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the benchmarks and the arguments of each."""
+    parser.epilog = _EPILOG
+    benchmarks = parser.add_subparsers(
+        title="benchmarks", metavar="BENCHMARK", dest="benchmark", required=True
+    )
+    for name, summary in BENCHMARKS.items():
+        benchmark = benchmarks.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        importlib.import_module(f"sb_alexa.bench.{name}").add_arguments(benchmark)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen benchmark.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        What `add_arguments` declares.
+
+    Returns
+    -------
+    exit_code : int
+        The benchmark's.
+    """
+    return importlib.import_module(f"sb_alexa.bench.{args.benchmark}").run(args)

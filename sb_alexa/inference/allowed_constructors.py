@@ -1,0 +1,36 @@
+"""The classes that opening a model folder may construct: each by name, none by package."""
+
+from __future__ import annotations
+
+# An exact list, because a package holds more than its models: `torch.hub` downloads code, and a
+# name such as `sb_alexa.cli.os.system` begins like one of ours. Constructors on this list only make
+# modules of the sizes they are told; none reads a file, runs a program or looks up a name.
+ALLOWED_CONSTRUCTORS = frozenset(
+    {
+        "sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder",
+        "sb_alexa.encoders.global_cnn.GlobalCNN",
+        "sb_alexa.encoders.local_cnn.LocalCNN",
+        "sb_alexa.encoders.rnn.LSTMEncoder",
+        "sb_alexa.nn.feature_normalization.GlobalNormalization",
+        "sb_alexa.nn.frame_stacking.FrameStacking",
+        "sb_alexa.nn.log_mel.LogMel",
+        "sb_alexa.nn.lstm.StreamingLSTM",
+        "sb_alexa.streaming.sequential.StreamingSequential",
+        "sb_alexa.transducer.greedy.GreedySearch",
+        "sb_alexa.transducer.joiner.Joiner",
+        "sb_alexa.transducer.lstm_predictor.LSTMPredictor",
+        "sb_alexa.transducer.stateless_predictor.StatelessPredictor",
+        "torch.nn.ELU",
+        "torch.nn.GELU",
+        "torch.nn.Hardswish",
+        "torch.nn.Identity",
+        "torch.nn.LeakyReLU",
+        "torch.nn.Linear",
+        "torch.nn.Mish",
+        "torch.nn.ReLU",
+        "torch.nn.SiLU",
+        "torch.nn.Sigmoid",
+        "torch.nn.Softplus",
+        "torch.nn.Tanh",
+    }
+)

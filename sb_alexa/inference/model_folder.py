@@ -1,0 +1,260 @@
+"""A trained model as a folder: configuration, weights and word pieces, safe to open.
+
+===================  ==========================================================================
+hyperparams.yaml     plain values and `!new:` only, every reference and include resolved; an object
+                     that two others share is written once with an anchor (`&predictor`) and then
+                     named by an alias (`*predictor`)
+model.safetensors    all weights and statistics, named `<key of the YAML>.<name in the module>`
+word_pieces.model    SentencePiece
+===================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from sb_alexa.corpora.stamp import replaced_atomically
+from sb_alexa.corpora.word_pieces import WordPieces
+from sb_alexa.inference import safe_yaml, yaml_objects
+from sb_alexa.inference.allowed_constructors import ALLOWED_CONSTRUCTORS
+
+HYPERPARAMS = "hyperparams.yaml"
+WEIGHTS = "model.safetensors"
+WORD_PIECES = "word_pieces.model"
+FILES = (HYPERPARAMS, WEIGHTS, WORD_PIECES)
+
+# The search owns no weights: it works with the predictor and the joiner.
+_WITHOUT_WEIGHTS = ("search",)
+
+
+class ModelFolderError(ValueError):
+    """A folder that is not a model, or whose parts do not belong together."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model folder holds.
+
+    Arguments
+    ---------
+    hparams : dict
+        Everything of the YAML by top-level key, the modules included.
+    modules : dict
+        The modules that own weights, in eval mode on the CPU.
+    word_pieces : WordPieces
+        Labels to text.
+    """
+
+    hparams: dict[str, Any]
+    modules: dict[str, nn.Module]
+    word_pieces: WordPieces
+
+
+def write_model_folder(
+    folder: str | os.PathLike[str],
+    *,
+    configuration: str,
+    modules: Mapping[str, nn.Module],
+    word_pieces_path: str | os.PathLike[str],
+    trusted_constructors: Collection[str] = (),
+) -> None:
+    """Write a model that `from_hparams` opens.
+
+    All files are written under temporary names before the first takes its place, so an error, a
+    full disk or a kill leaves an older model in the folder whole.
+
+    Arguments
+    ---------
+    folder : str or path-like
+        Created when it is missing; other files in it are left alone.
+    configuration : str
+        From `model_configuration`.
+    modules : mapping
+        Trained modules by their key in the configuration; wrappers of distributed training are
+        taken off.
+    word_pieces_path : str or path-like
+        SentencePiece model.
+    trusted_constructors : collection of str
+        Full names of your own classes in the configuration; whoever opens the folder has to name
+        them too.
+
+    Raises
+    ------
+    ModelFolderError
+        If the weights are not those of the configuration, or the folder could not be opened again
+        for another reason.
+    """
+    folder = Path(folder)
+    tensors = _named_weights(modules)
+    word_pieces = WordPieces(word_pieces_path)
+    # Built once more, so that what cannot be opened is never written. Training goes on with the
+    # random numbers it would have had.
+    with torch.random.fork_rng():
+        hparams = _build(configuration, "the configuration", None, trusted_constructors)
+    _check_weights(_named_weights(_modules_with_weights(hparams)), tensors, "the modules")
+    _check_labels(hparams, word_pieces, folder)
+    with ExitStack() as files:
+        # Left in reverse order: the YAML takes its place last.
+        yaml_path, weights_path, pieces_path = (
+            files.enter_context(replaced_atomically(folder / name)) for name in FILES
+        )
+        pieces_path.write_bytes(Path(word_pieces_path).read_bytes())
+        safetensors.torch.save_file(tensors, weights_path, metadata={"format": "pt"})
+        yaml_path.write_text(configuration, encoding="utf-8")
+
+
+def read_model_folder(
+    folder: str | os.PathLike[str],
+    overrides: str | Mapping[str, Any] | None = None,
+    *,
+    trusted_constructors: Collection[str] = (),
+) -> Model:
+    """Open a model folder; nothing in it can run code.
+
+    Every tag of the YAML and of the overrides is compared with an exact list of classes before
+    anything is built, and weights are read from safetensors only, never unpickled.
+
+    Arguments
+    ---------
+    folder : str or path-like
+        As written by `write_model_folder`.
+    overrides : str | Mapping | None
+        Changes to the YAML, as YAML text or dict, for example ``{"search":
+        {"max_symbols_per_frame": 3}}``.
+    trusted_constructors : collection of str
+        Full names of further classes that the YAML may construct, because you know what they do.
+
+    Returns
+    -------
+    Model
+        On the CPU, in eval mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ModelFolderError
+        If it is not a model folder, a file is damaged, or the weights are not those of the YAML.
+    UnsafeYamlError
+        If the YAML asks for something not on the list.
+    """
+    folder = Path(folder)
+    _check_folder(folder)
+    path = folder / HYPERPARAMS
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFolderError(f"{path}: not text: {error}") from error
+    hparams = _build(text, str(path), overrides, trusted_constructors)
+    modules = _modules_with_weights(hparams)
+    try:
+        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ModelFolderError(
+            f"{folder / WEIGHTS}: damaged or not safetensors: {error}; "
+            "write or copy the folder again"
+        ) from error
+    _check_weights(_named_weights(modules), tensors, str(folder / WEIGHTS))
+    for key, module in modules.items():
+        prefix = f"{key}."
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        module.load_state_dict(own, strict=True)
+        module.eval()
+    word_pieces = WordPieces(folder / WORD_PIECES)
+    _check_labels(hparams, word_pieces, folder)
+    return Model(hparams, modules, word_pieces)
+
+
+def _build(
+    text: str,
+    source: str,
+    overrides: str | Mapping[str, Any] | None,
+    trusted_constructors: Collection[str],
+) -> dict[str, Any]:
+    if isinstance(trusted_constructors, str):
+        raise TypeError(
+            "trusted_constructors is a collection of names; write "
+            f"trusted_constructors=({trusted_constructors!r},)"
+        )
+    root = safe_yaml.parse(text, source)
+    differences = safe_yaml.parse_overrides(overrides)
+    if differences is not None:
+        safe_yaml.merge(root, differences)
+    safe_yaml.follow_references(root)
+    safe_yaml.check(root, ALLOWED_CONSTRUCTORS | frozenset(trusted_constructors))
+    return yaml_objects.build(root)
+
+
+def _modules_with_weights(hparams: Mapping[str, Any]) -> dict[str, nn.Module]:
+    return {
+        key: value
+        for key, value in hparams.items()
+        if isinstance(value, nn.Module) and key not in _WITHOUT_WEIGHTS
+    }
+
+
+def _named_weights(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    tensors = {}
+    for key, module in modules.items():
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            module = module.module
+        for name, tensor in module.state_dict().items():
+            # Cloned: safetensors refuses tensors that share memory (tied weights).
+            tensors[f"{key}.{name}"] = tensor.detach().cpu().contiguous().clone()
+    return tensors
+
+
+def _check_weights(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str
+) -> None:
+    missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    shapes = [
+        f"{name} has shape {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in sorted(set(expected) & set(found))
+        if found[name].shape != expected[name].shape
+    ]
+    if missing or unexpected or shapes:
+        raise ModelFolderError(
+            f"{source}: not the weights of the model in {HYPERPARAMS}\n"
+            f"  missing: {_listing(missing)}\n"
+            f"  unexpected: {_listing(unexpected)}\n"
+            f"  wrong shape: {_listing(shapes)}\n"
+            "take both files from the same training run, and no override that changes sizes"
+        )
+
+
+def _listing(names: Sequence[str], longest: int = 20) -> str:
+    more = f", and {len(names) - longest} more" if len(names) > longest else ""
+    return (", ".join(names[:longest]) or "none") + more
+
+
+def _check_labels(hparams: Mapping[str, Any], word_pieces: WordPieces, folder: Path) -> None:
+    num_labels = getattr(hparams.get("joiner"), "num_labels", word_pieces.num_labels)
+    if num_labels != word_pieces.num_labels:
+        raise ModelFolderError(
+            f"{folder}: the joiner has {num_labels} labels and {WORD_PIECES} "
+            f"{word_pieces.num_labels}, blank included; take both from the same training run"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; give the folder of a trained model")
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".ckpt", ".pt", ".pth"))
+        hint = f" {', '.join(pickled)} cannot be opened safely;" if pickled else ""
+        raise ModelFolderError(
+            f"{folder} is not a model folder: it lacks {', '.join(missing)};{hint} "
+            "give the folder that training writes at its end"
+        )

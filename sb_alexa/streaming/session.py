@@ -1,0 +1,404 @@
+"""Live audio in, words out: the one place where samples are buffered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sb_alexa.corpora.word_pieces import WordPieces
+from sb_alexa.inference.recognizer import Recognizer, RecognizerState
+from sb_alexa.inference.transcription import TimedWord, Transcript, Update
+from sb_alexa.streaming.module import StreamingModule
+from sb_alexa.streaming.state import cat, rows
+
+# A long push is processed in parts of this length, so that memory does not grow with it.
+_LONGEST_PART_S = 2.0
+
+
+class StreamingSession:
+    """Recognises one stream of audio as it arrives, in pieces of any length.
+
+    Any cutting of a recording gives the labels of the offline pass.
+
+    Arguments
+    ---------
+    features : StreamingModule
+        Front end, samples to frames.
+    encoder : StreamingModule
+        Frames to frames. An encoder with an attribute `chunk_frames` is given exactly that many
+        frames at a time.
+    search : GreedySearch
+        Encoder frames to labels.
+    word_pieces : WordPieces
+        Labels to text.
+    sample_rate : int
+        Samples per second of the model.
+
+    Streaming
+    ---------
+    Holds less than one hop of samples and the states of the modules: constant memory, however long
+    the stream. (The transcript itself grows.)
+
+    Raises
+    ------
+    ValueError
+        If a module is in training mode.
+
+    Example
+    -------
+    ::
+
+        session = asr.streaming_session()
+        for samples in microphone:
+            print(session.push(samples).text)
+        print(session.finish().text)
+    """
+
+    def __init__(
+        self,
+        *,
+        features: StreamingModule,
+        encoder: StreamingModule,
+        search: Any,
+        word_pieces: WordPieces,
+        sample_rate: int = 16000,
+    ) -> None:
+        self._recognizer = Recognizer(
+            features=features, encoder=encoder, search=search, sample_rate=sample_rate
+        )
+        self._stream = _Stream(self._recognizer, word_pieces)
+        with torch.inference_mode():
+            self._state = self._recognizer.initial_state(1)
+
+    @property
+    def text(self) -> str:
+        """The whole transcript so far."""
+        return self._stream.transcript.text
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """All words so far, the unfinished one included."""
+        return self._stream.words
+
+    def push(self, samples: Tensor | np.ndarray) -> Update:
+        """Take the next samples and recognise what they complete.
+
+        Arguments
+        ---------
+        samples : Tensor | numpy.ndarray
+            (N,) floating point in [-1, 1] at the model's sample rate; N may be 0.
+
+        Returns
+        -------
+        Update
+            New word pieces and words with times, and the text so far.
+
+        Raises
+        ------
+        TypeError
+            If the samples are not floating point numbers.
+        ValueError
+            If they are not one channel, a sample is NaN or infinite (the message says which), or
+            the session is finished. Nothing of a refused push is taken: the session goes on as if
+            it had not happened.
+        """
+        self._stream.append(samples)
+        return self._stream.update(self._recognize_steps())
+
+    def finish(self) -> Update:
+        """Recognise the rest, its last hop completed with zeros, and close the session.
+
+        Returns
+        -------
+        Update
+            The last word pieces and words; `is_final` is True.
+
+        Raises
+        ------
+        ValueError
+            If the session is finished already.
+        """
+        self._stream.close()
+        decoded = self._recognize_steps()
+        samples = self._stream.take_all()[None]
+        if samples.shape[1] or self._recognizer.encoder.geometry.look_ahead:
+            num_samples = torch.tensor([samples.shape[1]], device=samples.device)
+            with torch.inference_mode():
+                rest = self._recognizer.finish(samples, num_samples, self._state)
+            decoded += rest.hypotheses
+        return self._stream.update(decoded, is_final=True)
+
+    def _recognize_steps(self) -> list[Any]:
+        decoded = []
+        step = self._recognizer.step_samples
+        steps_at_once = max(int(_LONGEST_PART_S * self._recognizer.sample_rate) // step, 1)
+        with torch.inference_mode():
+            while num_steps := min(self._stream.num_buffered // step, steps_at_once):
+                samples = self._stream.take(num_steps * step)[None]
+                found, self._state = self._recognizer.advance(samples, self._state)
+                decoded += found.hypotheses
+        return decoded
+
+
+class StreamingBatch:
+    """Recognises many live streams together: each step advances all that have a whole chunk.
+
+    The labels of a stream are those of a `StreamingSession` of its own; one step over a batch takes
+    far less time than a step for each stream.
+
+    Arguments
+    ---------
+    features, encoder, search, word_pieces, sample_rate
+        As for `StreamingSession`.
+    chunk_ms : float
+        Audio that a step advances a stream by, in milliseconds, rounded up to whole hops of the
+        model.
+
+    Raises
+    ------
+    ValueError
+        If a module is in training mode or the chunk is not positive.
+
+    Example
+    -------
+    ::
+
+        batch = asr.streaming_batch(chunk_ms=150)
+        caller = batch.add()
+        while batch.num_streams:
+            batch.push(caller, samples)  # as they arrive; batch.finish(caller) when they end
+            for stream, update in batch.step().items():
+                print(stream, update.text)
+    """
+
+    def __init__(
+        self,
+        *,
+        features: StreamingModule,
+        encoder: StreamingModule,
+        search: Any,
+        word_pieces: WordPieces,
+        sample_rate: int = 16000,
+        chunk_ms: float = 150.0,
+    ) -> None:
+        if chunk_ms <= 0:
+            raise ValueError(f"chunk_ms must be > 0, got {chunk_ms}")
+        self._recognizer = Recognizer(
+            features=features, encoder=encoder, search=search, sample_rate=sample_rate
+        )
+        step = self._recognizer.step_samples
+        self.chunk_samples = step * -(-round(chunk_ms * sample_rate / 1000) // step)
+        self._word_pieces = word_pieces
+        self._streams: dict[int, _Stream] = {}
+        # The stream of each row of the state.
+        self._row_streams: list[int] = []
+        self._state: RecognizerState | None = None
+        self._num_added = 0
+
+    @property
+    def num_streams(self) -> int:
+        """Streams that are open or not yet fully recognised."""
+        return len(self._streams)
+
+    def add(self) -> int:
+        """Open a stream.
+
+        Returns
+        -------
+        int
+            Its number, which is never used again.
+        """
+        with torch.inference_mode():
+            fresh = self._recognizer.initial_state(1)
+            self._state = fresh if self._state is None else cat([self._state, fresh])
+        number = self._num_added
+        self._num_added += 1
+        self._streams[number] = _Stream(self._recognizer, self._word_pieces)
+        self._row_streams.append(number)
+        return number
+
+    def push(self, stream: int, samples: Tensor | np.ndarray) -> None:
+        """Take the next samples of a stream; `step` recognises them.
+
+        Arguments
+        ---------
+        stream : int
+            From `add`.
+        samples : Tensor | numpy.ndarray
+            As for `StreamingSession.push`, with the same errors.
+        """
+        self._find(stream).append(samples)
+
+    def finish(self, stream: int) -> None:
+        """Say that a stream has ended: steps recognise what is left of it and then remove it.
+
+        Arguments
+        ---------
+        stream : int
+            From `add`.
+        """
+        self._find(stream).close()
+
+    def remove(self, stream: int) -> None:
+        """Drop a stream at once, together with its unrecognised samples.
+
+        Arguments
+        ---------
+        stream : int
+            From `add`.
+        """
+        self._find(stream)
+        self._keep([number for number in self._row_streams if number != stream])
+
+    def step(self) -> dict[int, Update]:
+        """Advance every stream that has a whole chunk, and complete those that have ended.
+
+        Returns
+        -------
+        dict
+            `Update` by stream, for the streams that advanced.
+        """
+        updates = {}
+        ready = [
+            n for n in self._row_streams if self._streams[n].num_buffered >= self.chunk_samples
+        ]
+        ending = [n for n in self._row_streams if n not in ready and self._streams[n].is_closed]
+        with torch.inference_mode():
+            for number, decoded in self._advance(ready):
+                updates[number] = self._streams[number].update([decoded])
+            for number, decoded in self._complete(ending):
+                updates[number] = self._streams[number].update([decoded], is_final=True)
+        if ending:
+            self._keep([number for number in self._row_streams if number not in ending])
+        return updates
+
+    def _advance(self, ready: list[int]) -> list[tuple[int, Any]]:
+        if not ready:
+            return []
+        samples = torch.stack([self._streams[n].take(self.chunk_samples) for n in ready])
+        if ready == self._row_streams:
+            found, self._state = self._recognizer.advance(samples, self._select(ready))
+            return list(zip(ready, found.hypotheses, strict=True))
+        waiting = [number for number in self._row_streams if number not in ready]
+        held = self._select(waiting)
+        found, advanced = self._recognizer.advance(samples, self._select(ready))
+        # The rows that advanced come first from now on.
+        self._state, self._row_streams = cat([advanced, held]), ready + waiting
+        return list(zip(ready, found.hypotheses, strict=True))
+
+    def _complete(self, ending: list[int]) -> list[tuple[int, Any]]:
+        if not ending:
+            return []
+        rests = [self._streams[number].take_all() for number in ending]
+        num_samples = torch.tensor([len(rest) for rest in rests], device=rests[0].device)
+        samples = torch.nn.utils.rnn.pad_sequence(rests, batch_first=True)
+        found = self._recognizer.finish(samples, num_samples, self._select(ending))
+        return list(zip(ending, found.hypotheses, strict=True))
+
+    def _select(self, streams: list[int]) -> RecognizerState:
+        assert self._state is not None  # there is a row for every stream
+        if streams == self._row_streams:
+            return self._state
+        index = torch.tensor([self._row_streams.index(number) for number in streams])
+        return rows(self._state, index)
+
+    def _keep(self, streams: list[int]) -> None:
+        with torch.inference_mode():
+            self._state = self._select(streams) if streams else None
+        self._row_streams = streams
+        self._streams = {number: self._streams[number] for number in streams}
+
+    def _find(self, stream: int) -> _Stream:
+        if stream not in self._streams:
+            raise ValueError(
+                f"there is no stream {stream}: it was never added, or has ended; "
+                "open one with add()"
+            )
+        return self._streams[stream]
+
+
+class _Stream:
+    """The buffer and the transcript of one stream."""
+
+    def __init__(self, recognizer: Recognizer, word_pieces: WordPieces) -> None:
+        self.transcript = Transcript(word_pieces, recognizer.seconds_per_frame)
+        self.is_closed = False
+        self._sample_rate = recognizer.sample_rate
+        self._buffer = recognizer.features.zeros(0)
+        self._num_samples = 0
+
+    @property
+    def num_buffered(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        last = self.transcript.open_word
+        return (*self.transcript.words, *([last] if last else []))
+
+    def append(self, samples: Tensor | np.ndarray) -> None:
+        if self.is_closed:
+            raise ValueError(
+                "the session is finished and takes no more samples; "
+                "open another one for the next recording"
+            )
+        new = self._checked(samples)
+        self._num_samples += len(new)
+        self._buffer = torch.cat([self._buffer, new.to(self._buffer)])
+
+    def close(self) -> None:
+        if self.is_closed:
+            raise ValueError("the session is finished already; open another one")
+        self.is_closed = True
+
+    def take(self, num_samples: int) -> Tensor:
+        taken, rest = self._buffer[:num_samples], self._buffer[num_samples:]
+        # A copy: a view would keep all of a long push in memory.
+        self._buffer = rest.clone() if len(rest) < num_samples else rest
+        return taken
+
+    def take_all(self) -> Tensor:
+        return self.take(len(self._buffer))
+
+    def update(self, decoded: list[Any], is_final: bool = False) -> Update:
+        num_before = len(self.transcript.words)
+        tokens = [token for one in decoded for token in self.transcript.add(one)]
+        if is_final:
+            self.transcript.finish()
+        return Update(
+            tokens=tuple(tokens),
+            words=tuple(self.transcript.words[num_before:]),
+            text=self.transcript.text,
+            audio_s=self._num_samples / self._sample_rate,
+            is_final=is_final,
+        )
+
+    def _checked(self, samples: Tensor | np.ndarray) -> Tensor:
+        if not isinstance(samples, (Tensor, np.ndarray)):
+            raise TypeError(
+                f"samples are a torch tensor or a numpy array, got {type(samples).__name__}"
+            )
+        new = torch.as_tensor(samples).detach()
+        if not new.is_floating_point():
+            raise TypeError(
+                f"samples are floating point numbers in [-1, 1], got {new.dtype}; "
+                "divide 16-bit integers by 32768"
+            )
+        if new.dim() != 1:
+            raise ValueError(
+                f"samples are one channel of shape (N,), got {tuple(new.shape)}; "
+                "average the channels, or open a session for each"
+            )
+        finite = new.isfinite()
+        if not bool(finite.all()):
+            first = int((~finite).nonzero()[0])
+            position = self._num_samples + first
+            raise ValueError(
+                f"sample {first} of this push is {new[first].item()}, at "
+                f"{position / self._sample_rate:.3f} s of the stream; replace what is not finite "
+                "(0.0 is silence) and push again"
+            )
+        return new

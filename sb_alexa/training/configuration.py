@@ -1,0 +1,255 @@
+"""Recipe configuration: HyperPyYAML files that include parts, extend a base, and refuse unknown keys."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ruamel.yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap
+from speechbrain.utils.run_opts import RunOptions
+
+# Keys that the training code of this package reads, whatever the recipe. A recipe adds its own.
+TRAINING_KEYS = frozenset(
+    {
+        "seed", "output_folder", "save_folder", "data_folder", "skip_prep", "train_splits", "dev_splits",
+        "test_splits", "num_word_pieces", "num_labels", "sample_rate", "number_of_epochs", "num_steps",
+        "batch_size", "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
+        "cache_audio", "num_statistics_utterances", "avg_checkpoints", "modules", "opt_class",
+        "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard", "precision",
+        "valid_interval_epochs", "inference_keys", "weight_decay", "lr", "__set_seed",
+    }
+)  # fmt: skip
+
+
+class ConfigurationError(ValueError):
+    """A recipe YAML or an override of it is wrong; the message names the key and the remedy."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A recipe YAML with its parts, bases and overrides merged, before any object is built.
+
+    Three ways to share YAML, all in one flat namespace, so that ``!ref <key>`` works across files:
+
+    * ``include: [part.yaml, ...]`` stands for the keys of the parts; the file's own values win;
+    * ``base: other.yaml`` makes the file a list of differences: a key unknown to the base is an error,
+      mappings are merged, a value with a tag of its own replaces the whole object;
+    * overrides of the command line behave as those of a further file of differences.
+
+    Paths are relative to the file that holds them.
+
+    Arguments
+    ---------
+    path : Path
+        The file that was asked for.
+    text : str
+        The merged HyperPyYAML, references unresolved.
+    run_options : RunOptions
+        SpeechBrain's run options of the command line.
+    """
+
+    path: Path
+    text: str
+    run_options: RunOptions = field(default_factory=RunOptions)
+
+    @classmethod
+    def from_arguments(cls, argv: list[str]) -> Configuration:
+        """Read a command line: ``recipe.yaml [--any_yaml_key=value] [SpeechBrain's run options]``.
+
+        Arguments
+        ---------
+        argv : list of str
+            Without the program's name.
+        """
+        path, run_options, overrides = RunOptions.from_command_line_args(argv)
+        return cls.from_file(path, overrides, run_options)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        overrides: str | Mapping[str, Any] = "",
+        run_options: RunOptions | None = None,
+    ) -> Configuration:
+        """Read a YAML file.
+
+        Arguments
+        ---------
+        path : str | Path
+            The file.
+        overrides : str | dict
+            Differences, as YAML text or as a mapping.
+        run_options : RunOptions | None
+            SpeechBrain's run options.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file is missing, not a mapping, includes itself, or an override names an unknown key.
+        """
+        path = Path(path)
+        tree = _read_tree(path, ())
+        if overrides:
+            text = overrides if isinstance(overrides, str) else _dump(CommentedMap(overrides))
+            _apply_differences(tree, ruamel.yaml.YAML().load(text), "the command line")
+        return cls(path, _dump(tree), run_options or RunOptions())
+
+    def values(self) -> dict[str, Any]:
+        """The plain values (numbers, strings, lists) with references resolved; objects are left out.
+
+        Returns
+        -------
+        dict
+            By top-level key.
+        """
+        tree = ruamel.yaml.YAML(typ="rt").load(self.resolved_text())
+        return {key: _plain(value) for key, value in tree.items() if not _is_tagged(value)}
+
+    def resolved_text(self) -> str:
+        """The YAML with every reference and include resolved; tags are kept, nothing is built."""
+        return resolve_references(self._stream()).getvalue()
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Configuration:
+        """The same configuration with some values replaced."""
+        tree = ruamel.yaml.YAML().load(self.text)
+        _apply_differences(tree, CommentedMap(overrides), "the program")
+        return Configuration(self.path, _dump(tree), self.run_options)
+
+    def check_keys(self, known: Iterable[str]) -> None:
+        """Refuse top-level keys that nobody reads.
+
+        HyperPyYAML accepts a misspelt key silently: the value stays unused and the default rules.
+
+        Arguments
+        ---------
+        known : iterable of str
+            Keys that the recipe's code reads. Keys that another value refers to, and run options, count as read.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming each unknown key and the nearest known one.
+        """
+        tree = ruamel.yaml.YAML().load(self.text)
+        # Only references count, and not those in comments.
+        without_comments = re.sub(r"(^|\s)#.*", "", self.text)
+        referred = set(re.findall(r"<([A-Za-z_]\w*)", without_comments))
+        allowed = set(known) | referred | set(RunOptions().as_dict())
+        unknown = [key for key in tree if key not in allowed]
+        if unknown:
+            lines = [f"  {key}: {_suggest(key, allowed | set(tree) - set(unknown))}" for key in unknown]
+            raise ConfigurationError(
+                f"{self.path} has keys that nothing reads:\n" + "\n".join(lines) + "\n"
+                "correct the name, refer to the key with !ref, or remove it"
+            )
+
+    def build(self) -> dict[str, Any]:
+        """Construct all objects.
+
+        Returns
+        -------
+        dict
+            SpeechBrain's ``hparams``.
+
+        Raises
+        ------
+        ConfigurationError
+            If a constructor refuses an argument; the message is the constructor's.
+        """
+        try:
+            return load_hyperpyyaml(self._stream())
+        except (TypeError, ValueError, ImportError, AttributeError) as error:
+            details = " ".join(str(part) for part in error.args)
+            raise ConfigurationError(f"{self.path}: {details}") from error
+
+    def _stream(self) -> io.StringIO:
+        stream = io.StringIO(self.text)
+        # HyperPyYAML resolves !include relative to the name of the stream.
+        stream.name = str(self.path)  # type: ignore[attr-defined]
+        return stream
+
+
+def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
+    """One file with its base and its parts merged."""
+    if path.resolve() in parents:
+        chain = " -> ".join(str(one) for one in (*parents, path))
+        raise ConfigurationError(f"a YAML file includes itself: {chain}")
+    if not path.is_file():
+        raise ConfigurationError(f"there is no file {path}" + _included_by(parents))
+    tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    if not isinstance(tree, CommentedMap):
+        raise ConfigurationError(f"{path} must hold a mapping of keys to values{_included_by(parents)}")
+    here = (*parents, path.resolve())
+    if "base" in tree:
+        if "include" in tree:
+            raise ConfigurationError(f"{path}: a file of differences (base:) cannot also include parts")
+        merged = _read_tree(path.parent / tree.pop("base"), here)
+        _apply_differences(merged, tree, str(path))
+        return merged
+    # The keys of the parts take the place of `include`: HyperPyYAML resolves and builds in the order of the
+    # file, so what stands above (the seed) is done before the parts, and what stands below may refer to them.
+    merged = CommentedMap()
+    for key, value in tree.items():
+        if key != "include":
+            merged[key] = value
+            continue
+        for part in value:
+            for part_key, part_value in _read_tree(path.parent / part, here).items():
+                merged.setdefault(part_key, part_value)
+    return merged
+
+
+def _apply_differences(tree: CommentedMap, differences: Any, source: str) -> None:
+    if differences is None:
+        return
+    if not isinstance(differences, Mapping):
+        raise ConfigurationError(f"{source}: the differences must be a mapping of keys to values")
+    for key, value in differences.items():
+        old = tree.get(key)
+        if key not in tree and not _is_tagged(tree):
+            raise ConfigurationError(
+                f"{source} sets the unknown key {key!r}: {_suggest(key, tree)}; "
+                f"known keys: {', '.join(map(str, tree))}"
+            )
+        if isinstance(value, Mapping) and isinstance(old, CommentedMap) and not _is_tagged(value):
+            _apply_differences(old, value, source)
+        else:
+            tree[key] = value
+
+
+def _is_tagged(node: Any) -> bool:
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    return isinstance(tag, str) and tag.startswith("!") and not tag.startswith("!!")
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items() if not _is_tagged(value)}
+    if isinstance(node, list):
+        return [_plain(value) for value in node if not _is_tagged(value)]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _suggest(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(key), [str(one) for one in known], n=1)
+    return f"did you mean {near[0]!r}?" if near else "no known key is similar"
+
+
+def _included_by(parents: tuple[Path, ...]) -> str:
+    return f" (included by {parents[-1]})" if parents else ""
+
+
+def _dump(tree: CommentedMap) -> str:
+    stream = io.StringIO()
+    ruamel.yaml.YAML().dump(tree, stream)
+    return stream.getvalue()

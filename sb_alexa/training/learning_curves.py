@@ -1,0 +1,62 @@
+"""The learning curves of a run as a picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sb_alexa.training.run_log import read_events
+
+
+def plot_learning_curves(folder: str | Path) -> Path | None:
+    """Draw loss and WER over training steps into ``learning_curves.png``.
+
+    Arguments
+    ---------
+    folder : str | Path
+        The run's output folder with its ``train_log.jsonl``.
+
+    Returns
+    -------
+    Path | None
+        The picture; None if matplotlib is not installed (``pip install 'sb-alexa[plots]'``).
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    events = read_events(folder)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
+    for name, style in (("train", {"lw": 1.2}), ("valid", {"lw": 0, "marker": "o", "ms": 5})):
+        steps, losses = _series(events, name, "loss")
+        left.plot(steps, losses, label="training" if name == "train" else "validation", **style)  # type: ignore[arg-type]
+    left.set(xlabel="optimizer step", ylabel="loss (nats per utterance)", yscale="log", title="Loss")
+    left.legend(frameon=False)
+    steps, rates = _series(events, "valid", "wer")
+    right.plot(steps, rates, marker="o", ms=5, label="validation")
+    for event in events:
+        if event["event"] == "test":
+            label = f"{event['split']}: {event['wer']:.1f} %"
+            right.axhline(event["wer"], ls="--", lw=1, color="0.4")
+            right.annotate(label, (0, event["wer"]), xytext=(4, 4), textcoords="offset points")
+    top = max(rates, default=100.0)
+    right.set(xlabel="optimizer step", ylabel="word error rate (%)", ylim=(0, min(105.0, top * 1.1 + 1)))
+    right.set_title("Word error rate")
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    path = Path(folder, "learning_curves.png")
+    temporary = path.with_name(".learning_curves.png")
+    figure.savefig(temporary, dpi=130, format="png")
+    plt.close(figure)
+    os.replace(temporary, path)
+    return path
+
+
+def _series(events: list[dict[str, Any]], name: str, figure: str) -> tuple[list[int], list[float]]:
+    chosen = [e for e in events if e["event"] == name and figure in e and not e.get("end_of_epoch")]
+    return [event["step"] for event in chosen], [event[figure] for event in chosen]

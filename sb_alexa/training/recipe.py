@@ -1,0 +1,255 @@
+"""The course of a recognition recipe: prepare, train, test, leave a folder that opens."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.distributed import ddp_barrier, ddp_init_group, if_main_process, run_on_main
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch.utils.data import DataLoader
+
+from sb_alexa.corpora.feature_statistics import prepare_feature_statistics
+from sb_alexa.corpora.librispeech import PreparedLibriSpeech
+from sb_alexa.corpora.manifest import Utterance, read_manifest
+from sb_alexa.corpora.word_pieces import WordPieces
+from sb_alexa.inference.model_configuration import model_configuration
+from sb_alexa.inference.model_folder import write_model_folder
+from sb_alexa.training.batching import BatchPlan, ShardedBatchSampler
+from sb_alexa.training.checkpointing import AtomicCheckpointer
+from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
+from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
+from sb_alexa.training.interruption import TrainingStopped
+from sb_alexa.training.learning_curves import plot_learning_curves
+from sb_alexa.training.processes import rank_and_size
+from sb_alexa.training.recognition import RecognitionExperiment
+from sb_alexa.training.run_log import RunLog
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecipeResult:
+    """What a finished recipe leaves.
+
+    Arguments
+    ---------
+    output_folder : Path
+        Logs, results and the model folder's files.
+    experiment : RecognitionExperiment
+        With the tested parameters.
+    """
+
+    output_folder: Path
+    experiment: RecognitionExperiment
+
+
+def run_recognition_recipe(
+    argv: list[str],
+    *,
+    experiment_class: type[RecognitionExperiment],
+    prepare: Callable[[dict[str, Any]], PreparedLibriSpeech],
+    known_keys: Iterable[str] = (),
+) -> RecipeResult:
+    """Run a recipe from its command line.
+
+    A rerun of the same command resumes: what is prepared stays, training goes on from the last checkpoint.
+
+    Arguments
+    ---------
+    argv : list of str
+        ``recipe.yaml [--key=value ...] [SpeechBrain's run options]``.
+    experiment_class : type
+        The science: a `RecognitionExperiment` with `compute_forward` and `compute_objectives`.
+    prepare : Callable
+        Plain values of the YAML -> prepared corpus; called on the main process, then on the others.
+    known_keys : iterable of str
+        YAML keys that the recipe's own code reads.
+
+    Returns
+    -------
+    RecipeResult
+        The output folder and the experiment.
+
+    Raises
+    ------
+    ConfigurationError
+        If the YAML is wrong, before anything is prepared.
+    TrainingStopped
+        After a request to stop; rerun to resume.
+    """
+    configuration = Configuration.from_arguments(argv)
+    configuration.check_keys({*TRAINING_KEYS, *known_keys})
+    values = configuration.values()
+    ddp_init_group(configuration.run_options)  # does nothing without torchrun
+    folder = Path(values["output_folder"])
+    _open_run_folder(folder, configuration)
+    run_on_main(prepare, args=[values])
+    prepared = prepare(values)  # the other processes read what the main one wrote
+    word_pieces = WordPieces(_required(prepared.tokenizer_model, "training splits"))
+    configuration = configuration.with_overrides({"num_labels": word_pieces.num_labels})
+    # Before hours of training: a configuration that could not be opened again is refused here.
+    model_yaml = model_configuration(configuration.resolved_text())
+    hparams = configuration.build()
+    _load_statistics(prepared, hparams, folder)
+    experiment = _experiment(experiment_class, configuration, hparams, word_pieces, folder)
+    try:
+        _train(experiment, prepared)
+    except TrainingStopped as stopped:
+        logger.warning("%s", stopped)
+        raise
+    _test(experiment, prepared)
+    if if_main_process():
+        write_model_folder(
+            folder,
+            configuration=model_yaml,
+            modules=experiment.raw_modules,
+            word_pieces_path=prepared.tokenizer_model,
+        )
+        if plot_learning_curves(folder) is None:
+            logger.info("no learning curves: matplotlib is missing (pip install 'sb-alexa[plots]')")
+        logger.info("finished; the model opens with: sb-alexa transcribe %s audio.wav", folder)
+    ddp_barrier()
+    return RecipeResult(folder, experiment)
+
+
+def _open_run_folder(folder: Path, configuration: Configuration) -> None:
+    """Logs and the resolved training YAML go to ``<folder>/run``; the folder itself becomes the model folder."""
+    sb.create_experiment_directory(
+        str(folder / "run"), log_config=_log_config(configuration), save_env_desc=True
+    )
+    if if_main_process():
+        (folder / "run" / "train.yaml").write_text(configuration.resolved_text(), encoding="utf-8")
+
+
+def _log_config(configuration: Configuration) -> str:
+    from speechbrain.core import DEFAULT_LOG_CONFIG
+
+    return configuration.run_options.log_config or DEFAULT_LOG_CONFIG
+
+
+def _load_statistics(prepared: PreparedLibriSpeech, hparams: dict[str, Any], folder: Path) -> None:
+    path = folder / "prepared" / "feature_statistics.json"
+    run_on_main(
+        prepare_feature_statistics,
+        kwargs={
+            "manifest_path": _required(prepared.train_csv, "training splits"),
+            "data_root": prepared.data_root,
+            "save_path": path,
+            "features": hparams["log_mel"],
+            "num_utterances": hparams["num_statistics_utterances"],
+        },
+    )
+    hparams["normalize"].load_statistics(path)
+
+
+def _experiment(
+    experiment_class: type[RecognitionExperiment],
+    configuration: Configuration,
+    hparams: dict[str, Any],
+    word_pieces: WordPieces,
+    folder: Path,
+) -> RecognitionExperiment:
+    limit = hparams["number_of_epochs"]
+    if limit is None and hparams["num_steps"] is None:
+        raise ValueError("set number_of_epochs or num_steps: training needs an end")
+    hparams["epoch_counter"] = EpochCounter(limit=limit or 10**9)
+    checkpointer = AtomicCheckpointer(
+        str(folder / "save"),
+        {
+            "model": torch.nn.ModuleDict(hparams["modules"]),
+            "counter": hparams["epoch_counter"],
+        },
+    )
+    return experiment_class(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=configuration.run_options,
+        checkpointer=checkpointer,
+        word_pieces=word_pieces,
+        log=RunLog(folder, tensorboard=hparams["tensorboard"]),
+    )
+
+
+def _train(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> None:
+    h = experiment.hparams
+    utterances = read_manifest(_required(prepared.train_csv, "training splits"), prepared.data_root)
+    if h.max_utterance_seconds is not None:
+        kept = [u for u in utterances if u.duration_s <= h.max_utterance_seconds]
+        if len(kept) < len(utterances):
+            logger.info(
+                "%d of %d training utterances are longer than max_utterance_seconds=%g and left out",
+                len(utterances) - len(kept), len(utterances), h.max_utterance_seconds,
+            )  # fmt: skip
+        utterances = kept
+    _, size = rank_and_size()
+    train = _loader(
+        experiment,
+        utterances,
+        shuffle=True,
+        batch_size=h.batch_size * size,
+        max_batch_seconds=None if h.max_batch_seconds is None else h.max_batch_seconds * size,
+    )
+    experiment.train_sampler = train.batch_sampler
+    valid = None
+    if prepared.dev_csv is not None:
+        valid = _evaluation_loader(experiment, read_manifest(prepared.dev_csv, prepared.data_root))
+    started = time.time()
+    experiment.fit(h.epoch_counter, train, valid)
+    logger.info("training took %.1f minutes in this run", (time.time() - started) / 60)
+
+
+def _test(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> None:
+    for name, csv in prepared.test_csv.items():
+        experiment.test_name = name
+        loader = _evaluation_loader(experiment, read_manifest(csv, prepared.data_root))
+        experiment.evaluate(loader, min_key="WER")
+
+
+def _evaluation_loader(
+    experiment: RecognitionExperiment, utterances: Sequence[Utterance]
+) -> DataLoader[SpeechBatch]:
+    return _loader(
+        experiment, utterances, shuffle=False, batch_size=experiment.hparams.batch_size_valid
+    )
+
+
+def _loader(
+    experiment: RecognitionExperiment,
+    utterances: Sequence[Utterance],
+    *,
+    shuffle: bool,
+    batch_size: int,
+    max_batch_seconds: float | None = None,
+) -> DataLoader[SpeechBatch]:
+    h = experiment.hparams
+    rank, size = rank_and_size()
+    plan = BatchPlan(
+        durations_s=tuple(utterance.duration_s for utterance in utterances),
+        batch_size=max(batch_size, size),
+        max_batch_seconds=max_batch_seconds,
+        num_processes=size if shuffle else 1,
+        seed=h.seed,
+        shuffle=shuffle,
+    )
+    dataset = SpeechDataset(
+        utterances,
+        encode=experiment.word_pieces.encode,
+        sample_rate=h.sample_rate,
+        cache_audio=h.cache_audio and shuffle,
+    )
+    sampler = ShardedBatchSampler(plan, rank=rank, num_processes=size)
+    return speech_loader(dataset, sampler, num_workers=h.num_workers)
+
+
+def _required(path: Path | None, what: str) -> Path:
+    if path is None:
+        raise ValueError(f"the recipe needs {what}; name at least one")
+    return path

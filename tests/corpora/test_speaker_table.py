@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from sb_alexa.corpora.speaker_table import (
+    SPEAKER_COLUMNS,
+    parse_speaker_line,
+    write_speaker_table,
+)
+from sb_alexa.corpora.text_files import CorpusError
+
+SPEAKERS_TXT = """\
+; Some pipe(|) separated metadata about all LibriVox readers
+;ID  |SEX| SUBSET           |MINUTES| NAME
+14   | F | train-clean-360  | 25.03 | Kristin LeMoine
+60   | M | train-clean-100  | 20.18 | |CBW|Simon
+"""
+
+
+def write_table(folder: Path, speakers: list[str]) -> tuple[list[str], list[dict[str, str]]]:
+    write_speaker_table(
+        folder / "out.csv",
+        speakers,
+        speakers_txt=folder / "SPEAKERS.TXT",
+        speakers_csv=folder / "speakers.csv",
+    )
+    with (folder / "out.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        return list(reader.fieldnames or ()), list(reader)
+
+
+@pytest.mark.parametrize("line", ["14 F train", "14 | F | train | many | Name", "a|b|c|1.0"])
+def test_a_line_of_another_kind_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="is not 'ID | SEX | SUBSET | MINUTES | NAME'"):
+        parse_speaker_line(line)
+
+
+def test_speakers_txt_gives_genders_in_the_order_of_the_readers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "SPEAKERS.TXT").write_text(SPEAKERS_TXT)
+    columns, rows = write_table(tmp_path, ["1272", "60", "14"])
+    assert columns == list(SPEAKER_COLUMNS)
+    assert columns == (
+        ["speaker", "gender", "accent", "latitude", "longitude", "zip", "attribute_a", "attribute_b", "hardness"]
+    )
+    assert [(row["speaker"], row["gender"]) for row in rows] == [
+        ("14", "F"),
+        ("60", "M"),
+        ("1272", ""),
+    ]
+    assert {row[c] for row in rows for c in SPEAKER_COLUMNS[2:]} == {""}
+    assert caplog.messages == ["Nothing is known about 1 speakers: 1272"]
+
+
+def test_a_table_of_the_corpus_wins_and_keeps_its_own_columns(tmp_path: Path) -> None:
+    (tmp_path / "SPEAKERS.TXT").write_text(SPEAKERS_TXT)
+    (tmp_path / "speakers.csv").write_text(
+        "speaker,accent,latitude,gender,age\n14,scottish,55.9,,40\n60,us,,female,\n7,x,1.0,m,9\n"
+    )
+    columns, rows = write_table(tmp_path, ["14", "60"])
+    assert columns == [*SPEAKER_COLUMNS, "age"]
+    assert [
+        [row[c] for c in ("speaker", "gender", "accent", "latitude", "age")] for row in rows
+    ] == [
+        ["14", "F", "scottish", "55.9", "40"],
+        ["60", "F", "us", "", ""],
+    ]
+
+
+def test_without_any_metadata_every_cell_is_empty(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, rows = write_table(tmp_path, ["b", "a"])
+    assert [row["speaker"] for row in rows] == ["a", "b"]
+    assert caplog.messages == ["Nothing is known about 2 speakers: a, b"]
+
+
+def test_broken_metadata_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "SPEAKERS.TXT").write_text(SPEAKERS_TXT + "61 M train-clean-100\n")
+    with pytest.raises(CorpusError, match=r"SPEAKERS\.TXT, line 5: '61 M train-clean-100' is not"):
+        write_table(tmp_path, ["14"])
+    (tmp_path / "SPEAKERS.TXT").unlink()
+    (tmp_path / "speakers.csv").write_text("name,gender\n14,F\n")
+    with pytest.raises(CorpusError, match=r"speakers\.csv lacks the column 'speaker'"):
+        write_table(tmp_path, ["14"])
+
+
+@pytest.mark.realdata
+def test_every_line_of_the_real_table_parses(realdata: Path) -> None:
+    lines = (realdata / "LibriSpeech" / "SPEAKERS.TXT").read_text("utf-8").splitlines()
+    speakers = [s for s in map(parse_speaker_line, lines) if s is not None]
+    assert len(speakers) == 2484
+    assert {s.gender for s in speakers} == {"F", "M"}
+    assert len({s.id for s in speakers}) == 2484

@@ -1,0 +1,157 @@
+"""Every streaming module of the package against every check of `contracts`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from contracts import CHECKS, Case
+
+import sb_alexa
+from sb_alexa.streaming.module import StreamingModule
+
+SMALL_CONV_RNNT = (
+    "local_channels: [4, 3], local_kernel_size: 3, global_dilations: [1, 2], reduction_ratio: 2, "
+    "num_layers: 2, hidden_size: 8, projection_size: 6}"
+)
+
+CASES = [
+    Case("frame_stacking", "!new:sb_alexa.nn.frame_stacking.FrameStacking {num_features: 4}"),
+    Case("log_mel", "!new:sb_alexa.nn.log_mel.LogMel {n_mels: 8, n_fft: 512}"),
+    Case(
+        "global_normalization",
+        "!new:sb_alexa.nn.feature_normalization.GlobalNormalization {num_features: 4}",
+    ),
+    Case("lstm", "!new:sb_alexa.nn.lstm.StreamingLSTM {input_size: 6, hidden_size: 8}"),
+    Case(
+        "lstm_block",
+        "!new:sb_alexa.nn.lstm_block.LSTMBlock {input_size: 6, hidden_size: 8, projection_size: 6, "
+        "residual: True, layer_norm: True}",
+    ),
+    Case(
+        "causal_conv1d",
+        "!new:sb_alexa.nn.causal_conv.CausalConv1d {in_channels: 6, out_channels: 4, "
+        "kernel_size: 3, dilation: 2}",
+    ),
+    Case(
+        "causal_conv1d_depthwise",
+        "!new:sb_alexa.nn.causal_conv.CausalConv1d {in_channels: 6, out_channels: 3, "
+        "kernel_size: 3, dilation: 4, groups: 3}",
+    ),
+    Case(
+        "causal_conv1d_pointwise",
+        "!new:sb_alexa.nn.causal_conv.CausalConv1d {in_channels: 6, out_channels: 4, "
+        "kernel_size: 1}",
+    ),
+    Case(
+        "causal_conv2d",
+        "!new:sb_alexa.nn.causal_conv2d.CausalConv2d {num_bins: 7, in_channels: 2, "
+        "out_channels: 4, kernel_size: 5, frequency_stride: 2}",
+    ),
+    Case(
+        "squeeze_excitation",
+        "!new:sb_alexa.nn.squeeze_excitation.CausalSqueezeExcitation {num_channels: 6, "
+        "reduction_ratio: 2}",
+    ),
+    Case(
+        "sequential",
+        """!new:sb_alexa.streaming.sequential.StreamingSequential
+  - !new:sb_alexa.nn.log_mel.LogMel
+    n_mels: 4
+  - !new:sb_alexa.nn.feature_normalization.GlobalNormalization
+    num_features: 4
+  - !new:sb_alexa.nn.frame_stacking.FrameStacking
+    num_features: 4
+""",
+    ),
+    Case(
+        "local_cnn",
+        "!new:sb_alexa.encoders.local_cnn.LocalCNN {input_size: 8, channels: [4, 3, 3]}",
+    ),
+    Case(
+        "local_cnn_cheap",
+        "!new:sb_alexa.encoders.local_cnn.LocalCNN {input_size: 12, output_size: 5, "
+        "channels: [4, 6], kernel_size: 3, frequency_strides: [2, 1], stack_as_channels: 3, "
+        "separable: True}",
+    ),
+    Case(
+        "global_cnn_block",
+        "!new:sb_alexa.encoders.global_cnn.GlobalCNNBlock {num_features: 6, dilation: 2, "
+        "reduction_ratio: 2}",
+    ),
+    Case(
+        "global_cnn",
+        "!new:sb_alexa.encoders.global_cnn.GlobalCNN {num_features: 6, dilations: [2, 4], "
+        "depthwise: False, reduction_ratio: 1}",
+    ),
+    Case(
+        "lstm_encoder",
+        "!new:sb_alexa.encoders.rnn.LSTMEncoder {input_size: 6, num_layers: 2, hidden_size: 8, "
+        "projection_size: 5}",
+    ),
+    Case(
+        "conv_rnnt",
+        "!new:sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder {input_size: 12, " + SMALL_CONV_RNNT,
+    ),
+    Case(
+        "conv_rnnt_local_only",
+        "!new:sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder {input_size: 12, use_global: False, "
+        "time_stride: 2, " + SMALL_CONV_RNNT,
+    ),
+    Case(
+        "conv_rnnt_global_only",
+        "!new:sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder {input_size: 12, use_local: False, "
+        + SMALL_CONV_RNNT,
+    ),
+    Case(
+        "conv_rnnt_small",
+        "!new:sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder {input_size: 12, stack_as_channels: 3, "
+        "front_end_size: 4, time_stride: 2, residual: True, layer_norm: True, "
+        "local_frequency_strides: [2, 2], local_separable: True, " + SMALL_CONV_RNNT,
+    ),
+    Case(
+        "lstm_predictor",
+        "!new:sb_alexa.transducer.lstm_predictor.LSTMPredictor {num_labels: 9, embedding_size: 4, "
+        "hidden_size: 6, output_size: 5}",
+        num_labels=9,
+    ),
+    Case(
+        "stateless_predictor",
+        "!new:sb_alexa.transducer.stateless_predictor.StatelessPredictor {num_labels: 9, "
+        "embedding_size: 16, context_size: 3}",
+        num_labels=9,
+    ),
+]
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_contract(case: Case, check: Callable[[Case, str], None], device: str) -> None:
+    check(case, device)
+
+
+def _implementations() -> Iterator[type[StreamingModule[Any]]]:
+    """All concrete streaming modules of the package, found by importing the files that name it."""
+    root = Path(sb_alexa.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        if "StreamingModule" in path.read_text(encoding="utf-8") and "_assets" not in path.parts:
+            dotted = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+            importlib.import_module(dotted)
+    open_classes: list[type[Any]] = [StreamingModule]
+    while open_classes:
+        for subclass in open_classes.pop().__subclasses__():
+            open_classes.append(subclass)
+            if subclass.__module__.startswith("sb_alexa.") and not subclass.__abstractmethods__:
+                yield subclass
+
+
+def test_every_implementation_is_listed() -> None:
+    listed = {type(case.build()) for case in CASES}
+    missing = {found.__qualname__ for found in _implementations() if found not in listed}
+    assert not missing, f"add a Case to tests/test_contracts.py for {sorted(missing)}"
