@@ -1,5 +1,6 @@
 # make demo    train a streaming recogniser from scratch and watch it work (about 10 minutes on 2 cores)
-# make test    format, lint, types and tests
+# make test    lint, then all tests but the fuzzing (15 minutes)
+# make lint    ruff, ruff format, mypy
 # make fuzz    the long randomised tests
 # make clean   remove everything made here except results/
 #

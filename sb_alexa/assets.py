@@ -50,7 +50,7 @@ class Recipe:
         Arguments
         ---------
         name : str
-            Such as ``conv_rnnt`` (``conv_rnnt.yaml`` is taken too), or the path of a file of one's own.
+            Such as ``conv_rnnt`` or ``conv_rnnt.yaml``, or the path of a file of one's own.
 
         Raises
         ------

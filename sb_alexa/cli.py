@@ -1,4 +1,4 @@
-"""The command line `sb-alexa`: finds the command, runs it, and turns errors into messages and exit codes.
+"""The command line `sb-alexa`: finds the command and turns errors into messages and exit codes.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -117,7 +117,10 @@ def _parser(name: str | None, module: ModuleType | None) -> argparse.ArgumentPar
     )
     for one, summary in COMMANDS.items():
         command = commands.add_parser(
-            one, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", formatter_class=style
+            one,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=style,
         )
         if one == name and module is not None:
             module.add_arguments(command)
@@ -126,8 +129,11 @@ def _parser(name: str | None, module: ModuleType | None) -> argparse.ArgumentPar
 
 def _is_known(error: Exception) -> bool:
     """Whether an error speaks of the input; any other is a defect and keeps its traceback."""
-    # OSError: missing file, no permission, disk full. ImportError: an extra is not installed.
-    if isinstance(error, (ValueError, OSError, ImportError)):
+    if isinstance(error, ImportError):
+        # Where an extra is missing, this package says how to get it; Python itself gives a name.
+        return error.name is None
+    # OSError: missing file, no permission, disk full.
+    if isinstance(error, (ValueError, OSError)):
         return True
     return type(error).__module__.split(".")[0] in ("sb_alexa", "ruamel", "yaml")
 

@@ -53,6 +53,11 @@ CASES = [
         "out_channels: 4, kernel_size: 5, frequency_stride: 2}",
     ),
     Case(
+        "causal_conv2d_winograd",
+        "!new:sb_alexa.nn.causal_conv2d.CausalConv2d {num_bins: 7, in_channels: 16, "
+        "out_channels: 2, kernel_size: 5}",
+    ),
+    Case(
         "squeeze_excitation",
         "!new:sb_alexa.nn.squeeze_excitation.CausalSqueezeExcitation {num_channels: 6, "
         "reduction_ratio: 2}",

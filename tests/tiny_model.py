@@ -10,8 +10,8 @@ import torch
 from sb_alexa.corpora.word_pieces import train_word_pieces
 from sb_alexa.inference.model_configuration import model_configuration
 from sb_alexa.inference.model_folder import read_model_folder, write_model_folder
-from sb_alexa.inference.yaml_objects import build
 from sb_alexa.inference.safe_yaml import parse
+from sb_alexa.inference.yaml_objects import build
 
 RECIPE = """
 sample_rate: 16000
@@ -66,14 +66,17 @@ def write_tiny_model(folder: Path, recipe: str = RECIPE) -> Path:
         normalization.mean.fill_(-2.0)
         normalization.std.fill_(2.0)
         # Random weights otherwise give one label for ever, or blanks only.
-        for key, gain in (("encoder", 3.5), ("predictor", 2.5), ("joiner", 2.5)):
-            for parameter in modules[key].parameters():
+        for part in (modules["encoder"].lstm, modules["predictor"], modules["joiner"]):
+            for parameter in part.parameters():
                 if parameter.dim() > 1:
-                    parameter.mul_(gain)
+                    parameter.mul_(2.5)
         modules["joiner"].output.bias[0] += 0.8
     pieces = write_word_pieces(folder.parent / "word_pieces.model")
     write_model_folder(
-        folder, configuration=configuration, modules=modules, word_pieces_path=pieces
+        folder,
+        configuration=configuration,
+        modules=modules,
+        word_pieces_path=pieces,
     )
     return folder
 
@@ -89,11 +92,14 @@ def tiny_parts(folder: Path) -> dict:
     }
 
 
-def noise(num_samples: int, seed: int = 0) -> torch.Tensor:
-    """(num_samples,) noise of changing loudness and colour: something for the model to react to."""
-    random = np.random.default_rng(seed)
-    samples = random.standard_normal(num_samples)
-    loudness = np.repeat(random.uniform(0, 0.3, num_samples // 800 + 1), 800)[:num_samples]
-    pitch = np.repeat(random.uniform(0.01, 1.5, num_samples // 1600 + 1), 1600)[:num_samples]
-    wave = np.sin(np.cumsum(pitch)) + 0.3 * samples
-    return torch.from_numpy((wave * loudness).astype(np.float32))
+def noise(num_samples: int, seed: int = 4) -> torch.Tensor:
+    """(num_samples,) of changing loudness and pitch: something for the model to react to.
+
+    A shorter one is the beginning of a longer one.
+    """
+    hiss, loudness, pitch = (np.random.default_rng([seed, part]) for part in range(3))
+    num_parts = num_samples // 800 + 1
+    angle = np.cumsum(np.repeat(pitch.uniform(0.01, 1.5, num_parts), 800)[:num_samples])
+    wave = np.sin(angle) + 0.3 * hiss.standard_normal(num_samples)
+    envelope = np.repeat(loudness.uniform(0, 0.3, num_parts), 800)[:num_samples]
+    return torch.from_numpy((wave * envelope).astype(np.float32))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from sb_alexa.bench.audio import EndlessAudio
-from sb_alexa.bench.recogniser import Recogniser, RecogniserState
+from sb_alexa.bench.memory import resident_memory_mib
+from sb_alexa.bench.recogniser import Recogniser
 from sb_alexa.bench.timing import time_chunks
 from sb_alexa.streaming.state import named_tensors
 
@@ -92,23 +91,10 @@ def stream_for_hours(recogniser: Recogniser, audio: EndlessAudio, hours: float) 
     return LongStream(tuple(medians), tuple(resident), tuple(sizes))
 
 
-def state_kib(state: RecogniserState) -> float:
+def state_kib(state: Any) -> float:
     """Size of the tensors of a state; a view counts with the whole memory that it keeps alive."""
     storages = {}
     for _, tensor in named_tensors(state):
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values()) / 1024
-
-
-def resident_memory_mib() -> float:
-    """Resident memory of this process; where the system tells the peak only, the peak."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except (OSError, ValueError, IndexError, AttributeError):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        # Linux counts in KiB, macOS in bytes.
-        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -12,20 +12,20 @@ TOKENS_PER_SECOND = 3.5
 
 
 class PacedJoiner(nn.Module):
-    """Decide by a hash of the joiner's inputs whether a blank or the best label comes out.
+    """Let the encoder frame decide whether a blank or the joiner's best label comes out.
 
     A search over random weights emits nothing or as much as it may, and a constant bias on the
     blank does not help: a history that stops emitting is never left again, so the rate dies out
-    within seconds. Here every evaluation emits with the same probability, decided by digits far
-    behind the point of its inputs; all models emit equally often, and the joiner's full cost is
-    paid.
+    within seconds. Here a frame emits if the digits far behind the point of its encoding, which are
+    as good as random, say so: all models emit equally often, and the joiner's full cost is paid. A
+    search over it must take `max_symbols_per_frame=1`, for the frame would say so again.
 
     Arguments
     ---------
     joiner : Joiner
         Computes the logits; it decides which label is emitted, but not whether.
     tokens_per_frame : float
-        Expected labels for each encoder frame.
+        Expected labels for each encoder frame, between 0 and 1.
 
     Shape
     -----
@@ -34,25 +34,24 @@ class PacedJoiner(nn.Module):
     Raises
     ------
     ValueError
-        If the rate is not positive.
+        If the rate is not between 0 and 1.
 
     Example
     -------
     >>> _ = torch.manual_seed(0)
     >>> joiner = Joiner(encoder_size=8, predictor_size=8, num_labels=5)
-    >>> logits = PacedJoiner(joiner, tokens_per_frame=0.25)(torch.randn(10_000, 8), torch.randn(8))
-    >>> round((logits.argmax(-1) != 0).double().mean().item(), 2)  # 0.2 / (1 - 0.2) = 0.25
-    0.2
+    >>> logits = PacedJoiner(joiner, tokens_per_frame=0.1)(torch.randn(10_000, 8), torch.randn(8))
+    >>> round((logits.argmax(-1) != 0).double().mean().item(), 2)
+    0.1
     """
 
     def __init__(self, joiner: Joiner, *, tokens_per_frame: float) -> None:
         super().__init__()
-        if not tokens_per_frame > 0:
-            raise ValueError(f"tokens_per_frame must be positive, got {tokens_per_frame}")
+        if not 0 < tokens_per_frame < 1:
+            raise ValueError(f"tokens_per_frame must lie between 0 and 1, got {tokens_per_frame}")
         self.joiner = joiner
         self.num_labels = joiner.num_labels
-        # A frame is left at the first blank, so it emits p / (1 - p) labels on average.
-        self.emission_probability = tokens_per_frame / (1.0 + tokens_per_frame)
+        self.tokens_per_frame = tokens_per_frame
 
     def project_encoder(self, encoder_out: Tensor) -> Tensor:
         return self.joiner.project_encoder(encoder_out)
@@ -62,7 +61,7 @@ class PacedJoiner(nn.Module):
 
     def forward(self, encoder_part: Tensor, predictor_part: Tensor) -> Tensor:
         logits = self.joiner(encoder_part, predictor_part)
-        digits = (encoder_part.double().sum(-1) + predictor_part.double().sum(-1)) * 1e5
-        emits = digits - digits.floor() < self.emission_probability
+        digits = encoder_part.double().sum(-1) * 1e5
+        emits = digits - digits.floor() < self.tokens_per_frame
         logits[..., 0] = torch.where(emits, -1e4, 1e4).to(logits.dtype)
         return logits

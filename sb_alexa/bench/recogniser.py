@@ -56,14 +56,15 @@ class Recogniser:
         Of its figures' names; empty for the model that the benchmark is about.
     features : StreamingModule
         Samples to frames.
-    encoder : StreamingModule
+    encoder : StreamingModule | ConformerEncoder
         Frames to encoder frames.
     predictor : Predictor
         Label history to vectors.
     joiner : Joiner
         Both to logits; wrapped in `PacedJoiner`.
     chunk_ms : float
-        Chunk wanted; the nearest whole number of encoder frames is taken.
+        Chunk wanted; the nearest whole number of encoder frames is taken, or the encoder's own
+        `chunk_frames` if it has them.
     sample_rate : int
         Samples per second.
     tokens_per_second : float
@@ -76,7 +77,7 @@ class Recogniser:
         name: str,
         prefix: str,
         features: StreamingModule[Any],
-        encoder: StreamingModule[Any],
+        encoder: Any,
         predictor: Predictor[Any],
         joiner: Joiner,
         chunk_ms: float = 150.0,
@@ -87,7 +88,10 @@ class Recogniser:
         frame_ms = geometry.hop_ms(sample_rate)
         self.name = name
         self.prefix = prefix
-        self.chunk_samples = geometry.hop * max(1, round(chunk_ms / frame_ms))
+        # Attention in chunks has a chunk of its own; all others take any.
+        own_frames = getattr(encoder, "chunk_frames", None)
+        self.frame_ms = frame_ms
+        self.chunk_samples = geometry.hop * (own_frames or max(1, round(chunk_ms / frame_ms)))
         self.sample_rate = sample_rate
         self.modules = nn.ModuleList([features, encoder, predictor, joiner]).eval()
         self.features = features
@@ -98,6 +102,7 @@ class Recogniser:
             joiner=PacedJoiner(  # type: ignore[arg-type]
                 joiner, tokens_per_frame=tokens_per_second * frame_ms / 1000.0
             ),
+            max_symbols_per_frame=1,
         )
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -35,16 +36,25 @@ class ModelResult:
         The model.
     macs_per_second : float
         Counted multiply-adds per second of audio.
-    single : ChunkTimes
-        One stream, all rounds.
+    rounds : tuple of ChunkTimes
+        One stream, each of its turns.
     batches : dict
         Times by number of streams in a batch.
     """
 
     recogniser: Recogniser
     macs_per_second: float
-    single: ChunkTimes
+    rounds: tuple[ChunkTimes, ...]
     batches: dict[int, ChunkTimes] = field(default_factory=dict)
+
+    @property
+    def single(self) -> ChunkTimes:
+        """One stream, all turns together."""
+        return reduce(add, self.rounds)
+
+    def rtf(self, part: str = "total") -> float:
+        """Real-time factor of one stream: the median of its turns."""
+        return float(np.median([times.rtf(part) for times in self.rounds]))
 
     def streams_per_core(self, part: str = "total") -> int:
         """The largest batch of which 95 % of the steps take no longer than the chunk."""
@@ -64,7 +74,7 @@ class ModelResult:
             "tokens_per_second": self.single.tokens_per_second,
         }
         for part, name in (("total", ""), ("encoder", "encoder_")):
-            figures[f"{name}rtf"] = self.single.rtf(part)
+            figures[f"{name}rtf"] = self.rtf(part)
             figures[f"{name}chunk_ms_p50"] = self.single.p50_ms(part)
             figures[f"{name}chunk_ms_p95"] = self.single.p95_ms(part)
             figures[f"{name}streams_per_core"] = self.streams_per_core(part)
@@ -155,7 +165,29 @@ def measure(
     """
     watch = MachineWatch()
     states = [_warm_state(recogniser, audio) for recogniser in recognisers]
-    singles: list[list[ChunkTimes]] = [[] for _ in recognisers]
+    rounds = _measure_rounds(recognisers, states, audio, seconds, num_rounds)
+    models = [
+        ModelResult(recogniser, macs_per_second(recogniser, audio), times)
+        for recogniser, times in zip(recognisers, rounds, strict=True)
+    ]
+    _measure_batches(models, states, audio, seconds / 3, max_streams)
+    return StreamingResult(
+        models,
+        compare_lstm_kernels(),
+        stream_for_hours(recognisers[0], audio, hours) if hours > 0 else None,
+        watch.report(),
+    )
+
+
+def _measure_rounds(
+    recognisers: Sequence[Recogniser],
+    states: list[RecogniserState],
+    audio: EndlessAudio,
+    seconds: float,
+    num_rounds: int,
+) -> list[tuple[ChunkTimes, ...]]:
+    """One stream of each model in turns; `states` go on from round to round."""
+    rounds: list[list[ChunkTimes]] = [[] for _ in recognisers]
     bar = tqdm(total=num_rounds * len(recognisers), desc="One stream", disable=None)
     for turn in range(num_rounds):
         for number, recogniser in enumerate(recognisers):
@@ -168,20 +200,10 @@ def measure(
                 num_chunks=num_chunks,
                 first_chunk=turn * num_chunks,
             )
-            singles[number].append(times)
+            rounds[number].append(times)
             bar.update()
     bar.close()
-    models = [
-        ModelResult(recogniser, macs_per_second(recogniser, audio), reduce(add, times))
-        for recogniser, times in zip(recognisers, singles, strict=True)
-    ]
-    _measure_batches(models, states, audio, seconds / 3, max_streams)
-    return StreamingResult(
-        models,
-        compare_lstm_kernels(),
-        stream_for_hours(recognisers[0], audio, hours) if hours > 0 else None,
-        watch.report(),
-    )
+    return [tuple(times) for times in rounds]
 
 
 def _measure_batches(

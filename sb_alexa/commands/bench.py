@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 
-# Name -> what it measures. The module sb_alexa.bench.<name> has add_arguments(parser) and run(args).
+# Name -> what it measures. Module sb_alexa.bench.<name> has add_arguments(parser) and run(args).
 BENCHMARKS = {
-    "streaming": "speed of streaming encoders on one CPU core: real-time factor, chunk times, live streams",
+    "streaming": "streaming on one CPU core: real-time factor, chunk times, live streams",
 }
 
 _EPILOG = """\

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 AFTER_INTERRUPT = "finished readers are kept: the same command writes the others"
 
 _EPILOG = """\
-The same arguments give the same bytes, whatever the number of workers. The voices are synthetic: the corpus
-proves code and compares methods; it says nothing about people or about accuracy on real speech.
+The same arguments give the same bytes, whatever the number of workers. The voices are synthetic:
+the corpus proves code and compares methods; it says nothing about people or about accuracy on real
+speech.
 
 example:
   sb-alexa corpus data/embedded
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-train-speakers",
         type=int,
         default=96,
-        help="readers in train-clean; multiples of 16 balance accents and genders (default: %(default)s)",
+        help="in train-clean; multiples of 16 balance accents and genders (default: %(default)s)",
     )
     parser.add_argument(
         "--hours", type=float, default=3.0, help="of training speech, about (default: %(default)s)"
@@ -104,7 +105,7 @@ def describe(folder: Path, splits: Mapping[str, SplitSpec]) -> str:
     """
     hours = json.loads((folder / "synthetic_corpus.json").read_text(encoding="utf-8"))["hours"]
     lines = [
-        f"{name:<12} {split.num_speakers:>4} speakers x {split.num_utterances_per_speaker} utterances"
-        for name, split in splits.items()
+        f"{name:<12}{spec.num_speakers:>5} speakers x {spec.num_utterances_per_speaker} utterances"
+        for name, spec in splits.items()
     ]
     return "\n".join([*lines, f"{hours:.2f} hours of synthetic speech in {folder}"])

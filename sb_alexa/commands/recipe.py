@@ -13,8 +13,8 @@ from sb_alexa.assets import Recipe, find_recipe, list_recipes
 AFTER_INTERRUPT = "the last checkpoint is whole: the same command continues from it"
 
 _EPILOG = """\
-Whatever follows the YAML is passed on to the recipe as it stands: any key of the YAML
-(--lr=0.001, --output_folder=results/mine) and SpeechBrain's run options (--device, --precision, --debug, ...).
+Whatever follows the YAML is passed on to the recipe as it stands: any key of the YAML (--lr=0.001,
+--output_folder=results/mine) and SpeechBrain's run options (--device, --precision, --debug, ...).
 
 example:
   sb-alexa recipe                                list the recipes and their YAML files

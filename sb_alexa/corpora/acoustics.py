@@ -104,25 +104,35 @@ def record(samples: np.ndarray, conditions: Conditions, rng: np.random.Generator
     lead, tail = (round(s * SAMPLE_RATE_HZ) for s in (conditions.lead_s, conditions.tail_s))
     num_samples = lead + samples.size + tail
     response = _room_response(conditions, rng)
+    # Long enough for the echo of the last sample not to wrap round to the start.
     length = fast_length(num_samples + response.size)
-    speech = np.fft.rfft(samples.astype(np.float32), length) * np.fft.rfft(response, length)
-    bins = np.arange(speech.size, dtype=np.float32)
-    frequency_hz = bins * (SAMPLE_RATE_HZ / length)
+    padded = np.zeros(length, dtype=np.float32)
+    padded[lead : lead + samples.size] = samples
+    spectrum = np.fft.rfft(padded) * np.fft.rfft(response, length)
+    frequency_hz = np.arange(spectrum.size, dtype=np.float32) * (SAMPLE_RATE_HZ / length)
     # A raised cosine 400 Hz wide: an abrupt edge would ring.
     edge = np.clip((conditions.bandwidth_hz - frequency_hz) / 400, 0, 1)
-    speech *= np.sin(np.pi / 2 * edge) ** 2
-    dry = np.fft.irfft(speech, length).astype(np.float32)
-    recorded = np.zeros(num_samples, dtype=np.float32)
-    recorded[lead:] = dry[: num_samples - lead]
+    spectrum *= np.sin(np.pi / 2 * edge) ** 2
     power = float(np.mean(np.square(samples))) or 1.0
-    shaped = rng.standard_normal(2 * bins.size, dtype=np.float32).view(np.complex64)
-    shaped *= np.maximum(frequency_hz, 50.0) ** (-conditions.noise_slope / 2)
-    noise = np.fft.irfft(shaped, length).astype(np.float32)[:num_samples]
     noise_power = power * 10 ** (-conditions.snr_db / 10)
-    recorded += noise * np.float32(np.sqrt(noise_power / np.mean(np.square(noise))))
+    # Speech and noise are added as spectra: one inverse transform less.
+    spectrum += _noise_spectrum(frequency_hz, length, conditions.noise_slope, noise_power, rng)
+    recorded = np.fft.irfft(spectrum, length).astype(np.float32)[:num_samples]
     gain = 10 ** (conditions.level_dbfs / 20) / np.sqrt(power)
     gain = min(gain, _PEAK / max(float(np.abs(recorded).max()), 1e-9))
     return recorded * np.float32(gain)
+
+
+def _noise_spectrum(
+    frequency_hz: np.ndarray, length: int, slope: float, power: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Spectrum of noise of a given mean power over `length` samples."""
+    noise = rng.standard_normal(2 * frequency_hz.size, dtype=np.float32).view(np.complex64)
+    noise *= np.maximum(frequency_hz, 50.0) ** (-slope / 2)
+    noise[0] = 0
+    # Parseval: each bin of a real signal stands for two of its full spectrum.
+    present = 2 * float(np.sum(np.square(np.abs(noise)))) / length**2
+    return noise * np.float32(np.sqrt(power / present))
 
 
 def _room_response(conditions: Conditions, rng: np.random.Generator) -> np.ndarray:

@@ -126,6 +126,13 @@ def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
+def _size_bytes(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return -1  # A dangling link: the check of its audio says that it is missing.
+
+
 def _found_in(folder: Path) -> str:
     names = [entry.name + "/" * entry.is_dir() for entry in _visible(folder)]
     return f"found {name_some(names)}" if names else "the folder is empty"
@@ -143,9 +150,8 @@ def scan_split(data: Path, root: Path, name: str) -> SplitFiles:
     readers = [entry for entry in _visible(root / name) if entry.is_dir()]
     for chapter in (entry for reader in readers for entry in _visible(reader.path)):
         for entry in _visible(chapter.path) if chapter.is_dir() else ():
-            # A dangling link has no size; the check of its audio says that it is missing.
-            size_bytes = entry.stat().st_size if os.path.exists(entry.path) else -1
-            file = (entry.path[len(str(data)) :].replace(os.sep, "/").lstrip("/"), size_bytes)
+            path = entry.path[len(str(data)) :].replace(os.sep, "/").lstrip("/")
+            file = (path, _size_bytes(entry))
             if entry.name.endswith(".trans.txt"):
                 split.transcripts.append(file)
             elif entry.name.endswith(".flac"):
@@ -175,7 +181,7 @@ def match_transcripts(split: SplitFiles, data: Path, infos: Mapping[str, AudioIn
             texts[identifier] = text
             if identifier not in split.audio:
                 split.missing_audio.append(f"{path.rpartition('/')[0]}/{identifier}.flac")
-    for identifier, (path, _) in sorted(split.audio.items()):
+    for identifier, (path, _) in split.audio.items():
         if identifier not in texts:
             split.without_transcript.append(path)
         elif path in infos:

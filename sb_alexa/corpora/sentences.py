@@ -6,8 +6,6 @@ import hashlib
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -173,8 +171,8 @@ class TextSentences(SentenceSource):
 
     Example
     -------
-    >>> text = " ".join(f"it was the {day} morning." for day in _WORDS["item"].split())
-    >>> source = TextSentences(text * 1, min_words=3)
+    >>> nouns = "dog cat lamp house tree river cloud stone road field bird boat".split()
+    >>> source = TextSentences(" ".join(f"We saw the {a} and a {b}." for a in nouns for b in nouns))
     >>> partition_of(source.draw("train", np.random.default_rng(0)))
     'train'
     """
@@ -182,7 +180,8 @@ class TextSentences(SentenceSource):
     def __init__(self, text: str, *, min_words: int = 3, max_words: int = 16) -> None:
         if not 1 <= min_words <= max_words:
             raise ValueError(
-                f"need 1 <= min_words <= max_words, got min_words {min_words}, max_words {max_words}"
+                f"need 1 <= min_words <= max_words, got min_words {min_words} and "
+                f"max_words {max_words}"
             )
         found: dict[str, list[str]] = {partition: [] for partition in PARTITIONS}
         for sentence in _sentences_of(text, min_words, max_words):
@@ -194,7 +193,7 @@ class TextSentences(SentenceSource):
                 f"for {', '.join(empty)} ({sum(map(len, found.values()))} usable in all); "
                 "give a longer text"
             )
-        self._found: dict[str, Sequence[str]] = {**found}
+        self._found = found
 
     @classmethod
     def from_file(cls, path: str | Path) -> TextSentences:
@@ -217,13 +216,7 @@ class TextSentences(SentenceSource):
     def draw(self, partition: str, rng: np.random.Generator) -> str:
         _check_partition(partition)
         sentences = self._found[partition]
-        return sentences[rng.integers(len(sentences))]
-
-
-@lru_cache(maxsize=4)
-def sentence_source(text_file: str | None) -> SentenceSource:
-    """Return the sentences of a text file, or the grammar's when no file is given."""
-    return CommandGrammar() if text_file is None else TextSentences.from_file(text_file)
+        return sentences[int(rng.integers(len(sentences)))]
 
 
 def _sentences_of(text: str, min_words: int, max_words: int) -> list[str]:

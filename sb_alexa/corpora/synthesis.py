@@ -6,16 +6,22 @@ import ctypes
 import importlib.util
 import os
 import tempfile
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from sb_alexa.corpora.resampling import resample
+from sb_alexa.corpora.word_times import (
+    END,
+    PHONEME,
+    WORD,
+    WORD_SEPARATOR,
+    Event,
+    Interval,
+    intervals,
+)
 
 SAMPLE_RATE_HZ = 16000
 
@@ -28,12 +34,8 @@ _TEXT_IS_UTF8 = 1
 _RATE, _VOLUME = 1, 2
 # Louder output is compressed by the engine; levels are set later, in floating point.
 _HALF_VOLUME = 50
-_WORD, _PHONEME, _END = 1, 7, 5
 # The engine keeps its data path in a buffer of 160 bytes and silently cuts what is longer.
 _LONGEST_DATA_PATH = 150
-# Without the zero-width space the engine speaks frequent pairs ("on the") as one word, and the
-# second word gets no event.
-_WORD_SEPARATOR = " \u200b"
 
 _engine_exists = False
 
@@ -64,43 +66,9 @@ class _Voice(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p)]
 
 
-class _EventRecord(NamedTuple):
-    type: int
-    text_position: int
-    sample: int
-    label: str
-
-
-class _Sound(NamedTuple):
-    label: str
-    start: int
-    end: int
-
-
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
 )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A labelled stretch of a recording: a word or a phoneme.
-
-    Arguments
-    ---------
-    label : str
-        The word, or the phoneme in eSpeak's notation.
-    start_s, end_s : float
-        Seconds from the start of the recording.
-    """
-
-    label: str
-    start_s: float
-    end_s: float
-
-    def shifted(self, delay_s: float) -> Interval:
-        """Return the same interval, later by delay_s seconds."""
-        return Interval(self.label, self.start_s + delay_s, self.end_s + delay_s)
 
 
 @dataclass(frozen=True)
@@ -188,7 +156,7 @@ class Engine:
             )
         _engine_exists = True
         self._chunks: list[np.ndarray] = []
-        self._events: list[_EventRecord] = []
+        self._events: list[Event] = []
         self._library, self._rate_hz = _start_library()
         # The library keeps a bare pointer: the callback must outlive it.
         self._callback = _Callback(self._collect)
@@ -225,14 +193,14 @@ class Engine:
         self._chunks.clear()
         self._events.clear()
         self._set_parameter(_RATE, rate_wpm)
-        data = _WORD_SEPARATOR.join(words).encode() + b"\0"
+        data = WORD_SEPARATOR.join(words).encode() + b"\0"
         code = self._library.espeak_Synth(
             data, len(data), 0, _CHARACTER_POSITION, 0, _TEXT_IS_UTF8, None, None
         )
         if code != 0 or not self._chunks:
             raise RuntimeError(f"eSpeak NG failed with code {code} on {' '.join(words)!r}")
         samples = np.concatenate(self._chunks).astype(np.float32) / 32768
-        word_intervals, phonemes = _intervals(words, self._events, samples.size, self._rate_hz)
+        word_intervals, phonemes = intervals(words, self._events, samples.size, self._rate_hz)
         resampled = resample(samples, rate_hz=self._rate_hz, new_rate_hz=SAMPLE_RATE_HZ)
         return Speech(resampled, word_intervals, phonemes)
 
@@ -242,11 +210,11 @@ class Engine:
         index = 0
         while events[index].type != 0:
             event = events[index]
-            if event.type in (_WORD, _PHONEME, _END):
+            if event.type in (WORD, PHONEME, END):
                 label = ""
-                if event.type == _PHONEME:
+                if event.type == PHONEME:
                     label = event.id.string.decode("utf-8", errors="replace")
-                record = _EventRecord(event.type, event.text_position, event.sample, label)
+                record = Event(event.type, event.text_position, event.sample, label)
                 self._events.append(record)
             index += 1
         return 0
@@ -314,82 +282,3 @@ def _short_path(folder: str) -> bytes:
         # Left open for the life of the process: the engine reads dictionaries long after it starts.
         return b"/proc/self/fd/%d" % os.open(folder, os.O_RDONLY)
     return path
-
-
-def _intervals(
-    words: Sequence[str], events: Sequence[_EventRecord], num_samples: int, rate_hz: int
-) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
-    """Turn the engine's events into the times of words and phonemes."""
-    positions = list(accumulate((len(w) + len(_WORD_SEPARATOR) for w in words[:-1]), initial=1))
-    event_starts: dict[int, int] = {}
-    sounds: list[list[_Sound]] = [[] for _ in words]
-    phoneme_starts = [event.sample for event in events if event.type != _WORD]
-    for event in events:
-        word = bisect_right(positions, event.text_position) - 1
-        if event.type == _WORD:
-            event_starts.setdefault(word, event.sample)
-        elif event.type == _PHONEME:
-            phoneme_starts.pop(0)
-            if event.label and not event.label.startswith("_"):
-                end = phoneme_starts[0] if phoneme_starts else num_samples
-                sounds[word].append(_Sound(event.label, event.sample, end))
-    phonemes = tuple(
-        Interval(sound.label, sound.start / rate_hz, sound.end / rate_hz)
-        for word_sounds in sounds
-        for sound in word_sounds
-    )
-    bounds = _share_silent(words, _word_bounds(event_starts, sounds))
-    intervals = tuple(
-        Interval(word, start / rate_hz, end / rate_hz)
-        for word, (start, end) in zip(words, bounds, strict=True)
-    )
-    return intervals, phonemes
-
-
-def _word_bounds(
-    event_starts: dict[int, int], sounds: list[list[_Sound]]
-) -> list[tuple[float, float] | None]:
-    """Return where each word begins and ends, in samples; None for a word without a sound.
-
-    A word begins at its word event, which precedes the closure of an initial stop. Two exceptions,
-    seen in spectrograms: the first word begins with its first sound, since nothing is heard before;
-    and when the last sound of the previous word (a final l, n, m) has the very time of the word
-    event, that sound is still to come, so the word begins with its own first sound. A word ends
-    where the next one begins, or at the pause after it.
-    """
-    bounds: list[tuple[float, float] | None] = [None] * len(sounds)
-    previous: int | None = None
-    for word, word_sounds in enumerate(sounds):
-        if not word_sounds:
-            continue
-        start = event_starts.get(word, word_sounds[0].start)
-        if previous is None or sounds[previous][-1].start >= start:
-            start = word_sounds[0].start
-        if previous is not None:
-            begun = bounds[previous]
-            assert begun is not None
-            bounds[previous] = (begun[0], min(begun[1], start))
-        bounds[word] = (start, word_sounds[-1].end)
-        previous = word
-    return bounds
-
-
-def _share_silent(
-    words: Sequence[str], bounds: Sequence[tuple[float, float] | None]
-) -> list[tuple[float, float]]:
-    """Give words that the engine merged with a neighbour their share of it, by letters."""
-    voiced = [index for index, bound in enumerate(bounds) if bound is not None]
-    if not voiced:
-        raise RuntimeError(f"eSpeak NG found no sound in {' '.join(words)!r}")
-    # Each group is one voiced word and the silent ones after it; the first also takes those before.
-    edges = [0, *voiced[1:], len(words)]
-    shared: list[tuple[float, float]] = []
-    for anchor, first, stop in zip(voiced, edges[:-1], edges[1:], strict=True):
-        bound = bounds[anchor]
-        assert bound is not None
-        group = words[first:stop]
-        letters = list(accumulate((len(word) for word in group), initial=0))
-        width = (bound[1] - bound[0]) / letters[-1]
-        cuts = [bound[0] + width * count for count in letters]
-        shared.extend(zip(cuts[:-1], cuts[1:], strict=True))
-    return shared

@@ -1,4 +1,4 @@
-"""Synthetic speech: who says what, spoken in worker processes, the same bytes for any number of them."""
+"""Synthetic speech, made in worker processes: the same samples for any number of them."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def synthesise(
     ImportError
         If the engine is not installed.
     ValueError
-        If the two sequences differ in length or a speaker occurs twice.
+        If the two sequences differ in length, a speaker occurs twice or a sentence is empty.
 
     Example
     -------
@@ -145,8 +145,12 @@ def synthesise(
         )
     if len({speaker.speaker_id for speaker in speakers}) != len(speakers):
         raise ValueError("a speaker id occurs twice; each speaker needs an id of its own")
+    if any(not sentence.strip() for listed in sentences for sentence in listed):
+        raise ValueError("a sentence is empty; every sentence needs at least one word")
     jobs = list(zip(speakers, sentences, strict=True))
-    return _in_order(map_in_fresh_processes(partial(_speak_all, seed), jobs, num_workers=num_workers))
+    return _in_order(
+        map_in_fresh_processes(partial(_speak_all, seed), jobs, num_workers=num_workers)
+    )
 
 
 def _speak_all(seed: int, job: tuple[Speaker, Sequence[str]]) -> list[Utterance]:

@@ -25,11 +25,13 @@ GENDERS = ("F", "M")
 _NUM_FORMANTS = 9
 
 # Each accent has a home town on an invented map (latitude, longitude); every town has ZIP areas.
-_TOWNS = tuple((latitude, longitude) for latitude in (34.0, 43.0) for longitude in (-118, -106, -94, -82))
+_TOWNS = tuple(
+    (latitude, longitude) for latitude in (34.0, 43.0) for longitude in (-118, -106, -94, -82)
+)
 _TOWN_SPREAD_DEG = 0.8
 _SHARE_AT_HOME = 0.85
-# Share of residents with attribute A in the towns; attribute B has the same distribution everywhere,
-# so a tool that reports a gap along B reports noise.
+# Share of residents with attribute A in the towns. Attribute B has the same distribution
+# everywhere, so a tool that reports a gap along B reports noise.
 _ATTRIBUTE_A_BY_TOWN = np.linspace(0.1, 0.9, len(_TOWNS))
 
 
@@ -125,8 +127,9 @@ def make_speakers(
     first_id : int
         Id of the first speaker; the others follow.
     hardness : mapping of str to mapping of str to float
-        Planted difficulty of groups, 0 to 1: ``{"accent": {"scottish": 0.5}, "gender": {"F": 0.2}}``.
-        A speaker of several groups gets the largest. Default: none.
+        Planted difficulty of groups by accent or gender, 0 to 1, as
+        ``{"accent": {"scottish": 0.5}}``. A speaker of several groups gets the largest.
+        Default: none.
 
     Returns
     -------
@@ -173,7 +176,8 @@ def check_hardness(
         for group, level in levels.items():
             if group not in known[column]:
                 raise ValueError(
-                    f"hardness: no {column} is called {group!r}; choose from {', '.join(known[column])}"
+                    f"hardness: no {column} is called {group!r}; "
+                    f"choose from {', '.join(known[column])}"
                 )
             if not 0 <= level <= 1:
                 raise ValueError(f"hardness of {group!r} must be within 0..1, got {level}")

@@ -22,7 +22,11 @@ _LETTER = 0.56
 
 
 def learning_curve(
-    train_loss: Points, valid_loss: Points, valid_wer: Points, *, ctc_until_seconds: float | None = None
+    train_loss: Points,
+    valid_loss: Points,
+    valid_wer: Points,
+    *,
+    switch_seconds: float | None = None,
 ) -> str:
     """Loss and validation WER over minutes of training, one above the other, both logarithmic.
 
@@ -30,7 +34,7 @@ def learning_curve(
     ---------
     train_loss, valid_loss, valid_wer : sequence of (float, float)
         Seconds of training, and nats per utterance or percent.
-    ctc_until_seconds : float, optional
+    switch_seconds : float, optional
         When the transducer loss joined the CTC loss.
 
     Returns
@@ -45,7 +49,7 @@ def learning_curve(
         ("Loss", "nats per utterance", (("train", train_loss), ("valid", valid_loss))),
         ("Word error rate", "% of words, development speakers", (("valid", valid_wer),)),
     ):
-        panels.append(_panel(title, unit, series, top=height, last=last, switch=ctc_until_seconds))
+        panels.append(_panel(title, unit, series, top=height, last=last, switch=switch_seconds))
         height += 180
     axis = _minutes_axis(last, height - 12)
     return _svg(height, "Loss and word error rate over training time", *panels, axis)
@@ -63,7 +67,7 @@ def _panel(
     values = [value for _, points in series for _, value in points if value > 0]
     if not values:
         return _text(0, top + 14, "nothing was logged", "label")
-    ticks = _log_ticks(min(values), max(values))
+    ticks = log_ticks(min(values), max(values))
     low, high = math.log(min(*values, ticks[0])), math.log(max(*values, ticks[-1]))
     upper, lower = top + 34, top + 146
 
@@ -82,7 +86,6 @@ def _panel(
         parts.append(_text(_LEFT - 8, y(tick) + 4, f"{tick:g}", "label", "end"))
     if switch is not None and 0 < switch < last:
         parts.append(_line(x(switch), upper - 6, x(switch), lower, "mark"))
-        parts.append(_text(x(switch) + 5, upper + 2, "transducer loss joins", "label"))
     for name, points in series:
         shown = [(x(seconds), y(value)) for seconds, value in points if value > 0]
         parts.append(_polyline(shown, f"curve {name}"))
@@ -96,7 +99,9 @@ def _panel(
 
 
 def _minutes_axis(last_seconds: float, y: float) -> str:
-    step = next(s for s in (10, 30, 60, 120, 300, 600, 1800, 7200) if last_seconds / s <= 9 or s == 7200)
+    step = next(
+        s for s in (10, 30, 60, 120, 300, 600, 1800, 7200) if last_seconds / s <= 9 or s == 7200
+    )
     parts = []
     for seconds in np.arange(0, last_seconds + 1e-9, step):
         x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * seconds / last_seconds
@@ -121,7 +126,13 @@ def percent_axis(high: float) -> str:
     step = next((s for s in (0.5, 1, 2, 5, 10, 20) if high / s <= 6), 50)
     ticks = np.arange(0, high + 1e-9, step)
     labels = [
-        _text(_percent_x(tick, high), 11, f"{tick:g}" + (" %" if tick == ticks[-1] else ""), "label", "middle")
+        _text(
+            _percent_x(tick, high),
+            11,
+            f"{tick:g}" + (" %" if tick == ticks[-1] else ""),
+            "label",
+            "middle",
+        )
         for tick in ticks
     ]
     return _svg(14, f"scale from 0 to {high:.0f} percent", *labels, width=_ROW_WIDTH)
@@ -222,7 +233,9 @@ def _shown_labels(
         width = len(word.text) * 12 * _LETTER + 10
         ends[row : row + 1] = [at + width]
         kind = "word over" if j in right else "word over wrong"
-        parts.append(_line(at, top, at, top + 10 + 17 * row, "tick" if j in right else "tick wrong"))
+        parts.append(
+            _line(at, top, at, top + 10 + 17 * row, "tick" if j in right else "tick wrong")
+        )
         parts.append(_text(at + 4, top + 12 + 17 * row, word.text.lower(), kind))
     return "".join(parts), max(len(ends), 1)
 
@@ -230,7 +243,8 @@ def _shown_labels(
 def _word_box(text: str, left: float, right: float, top: float) -> str:
     size = min(12.0, max(7.0, (right - left - 2) / (len(text) * _LETTER)))
     return (
-        f'<rect class="box" x="{left + 0.5:.1f}" y="{top}" width="{max(right - left - 1, 1):.1f}" height="24" rx="3"/>'
+        f'<rect class="box" x="{left + 0.5:.1f}" y="{top}" width="{max(right - left - 1, 1):.1f}" '
+        'height="24" rx="3"/>'
         f'<text class="word" x="{(left + right) / 2:.1f}" y="{top + 16}" text-anchor="middle" '
         f'style="font-size:{size:.1f}px">{escape(text)}</text>'
     )
@@ -238,20 +252,36 @@ def _word_box(text: str, left: float, right: float, top: float) -> str:
 
 def _waveform(samples: np.ndarray, left: float, right: float, middle: float, half: float) -> str:
     num_bars = int((right - left) / 1.5)
-    peaks = np.array([np.abs(part).max() if part.size else 0.0 for part in np.array_split(samples, num_bars)])
+    peaks = np.array(
+        [np.abs(part).max() if part.size else 0.0 for part in np.array_split(samples, num_bars)]
+    )
     peaks = peaks / max(float(peaks.max()), 1e-9) * half
     xs = np.linspace(left, right, num_bars)
     upper = " ".join(f"{a:.1f},{middle - p:.1f}" for a, p in zip(xs, peaks, strict=True))
-    lower = " ".join(f"{a:.1f},{middle + p:.1f}" for a, p in zip(xs[::-1], peaks[::-1], strict=True))
+    lower = " ".join(
+        f"{a:.1f},{middle + p:.1f}" for a, p in zip(xs[::-1], peaks[::-1], strict=True)
+    )
     return f'<polygon class="wave" points="{upper} {lower}"/>'
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Round values of a logarithmic axis that hold the data between them."""
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round values of a logarithmic axis, which the data lie between.
+
+    Arguments
+    ---------
+    low, high : float
+        Range of the data, positive.
+
+    Example
+    -------
+    >>> log_ticks(3.0, 70.0)
+    [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     candidates = [factor * 10.0**decade for decade in decades for factor in (1, 2, 5)]
     below = max((c for c in candidates if c <= low), default=candidates[0])
-    above = min((c for c in candidates if c >= high), default=candidates[-1])
+    # One tick more than needed at most, so that there are always two.
+    above = min((c for c in candidates if c > max(high, below)), default=10 * candidates[-1])
     ticks = [c for c in candidates if below <= c <= above]
     return ticks if len(ticks) <= 7 else [t for t in ticks if f"{t:e}"[0] == "1"] or ticks[::3]
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.metrics.latency import EmissionLatency, emission_latency
 
 
 @dataclass(frozen=True)
 class SpokenWord:
-    """A word of the reference and when it is said, in seconds from the start of the audio."""
+    """A word of the reference and when it is said, seconds after the start of the audio."""
 
     text: str
     start_s: float
@@ -26,7 +24,7 @@ class SpokenWord:
 
 @dataclass(frozen=True)
 class ShownWord:
-    """A recognised word and when it stood complete on the screen, in seconds from the start of the audio."""
+    """A recognised word and when it stood complete on the screen, seconds after the start."""
 
     text: str
     shown_s: float
@@ -40,8 +38,6 @@ class LiveTranscript:
     ---------
     utterance : str
         Its name.
-    audio : str
-        The file it came from.
     duration_s : float
         Length of the audio.
     chunk_ms : float
@@ -55,7 +51,6 @@ class LiveTranscript:
     """
 
     utterance: str
-    audio: str
     duration_s: float
     chunk_ms: float
     spoken: tuple[SpokenWord, ...]
@@ -74,7 +69,7 @@ class LiveTranscript:
 
     @property
     def latency(self) -> EmissionLatency:
-        """From the end of a word in the audio to the complete word on the screen, of the words that are right."""
+        """From the end of a word to the whole word on the screen, of the words that are right."""
         return emission_latency(
             [word.text for word in self.spoken],
             [word.end_s for word in self.spoken],
@@ -178,21 +173,3 @@ def read_spoken_words(path: Path, utterance: str) -> tuple[SpokenWord, ...]:
             for row in csv.DictReader(file)
             if row["utterance"] == utterance
         )
-
-
-def write_transcripts(path: Path, transcripts: Sequence[LiveTranscript]) -> None:
-    """Keep live transcripts as JSON."""
-    with replaced_atomically(path) as temporary:
-        content = [asdict(transcript) for transcript in transcripts]
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def read_transcripts(path: Path) -> list[LiveTranscript]:
-    """Read what `write_transcripts` wrote."""
-    transcripts = []
-    for content in json.loads(path.read_text(encoding="utf-8")):
-        content["spoken"] = tuple(SpokenWord(**word) for word in content["spoken"])
-        content["shown"] = tuple(ShownWord(**word) for word in content["shown"])
-        content["compute_ms"] = tuple(content["compute_ms"])
-        transcripts.append(LiveTranscript(**content))
-    return transcripts

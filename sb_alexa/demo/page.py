@@ -37,51 +37,62 @@ def render_page(report: DemoReport, live_samples: np.ndarray | None = None) -> s
     if report.longest_live is not None and live_samples is not None:
         sections.append(_live(report, live_samples))
     sections += [_errors(report.results.utterances), _usage(report)]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>sb-alexa demo: {report.results.overall.wer:.1f} % WER</title>\n"
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(sections)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    body = "\n".join(sections)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>sb-alexa demo: {report.results.overall.wer:.1f} % WER</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
 
 
 def _head(report: DemoReport) -> str:
     overall = report.results.overall
     training = minutes(report.results.seconds_training)
+    interval = f"{overall.low:.1f}–{overall.high:.1f}"
     figures = [
-        (f"{overall.wer:.1f} %", f"word error rate, 95 % interval {overall.low:.1f}–{overall.high:.1f}"),
+        (f"{overall.wer:.1f} %", f"word error rate, 95 % interval {interval}"),
         (f"{overall.num_speakers}", f"unseen speakers, {overall.num_words:,} words"),
         (training, f"of training, {report.num_steps:,} steps"),
     ]
-    if report.longest_live is not None:
-        latency = report.longest_live.latency.median_ms
-        figures.append((f"{latency:.0f} ms", "from the end of a word to the word on the screen, median"))
+    latency = report.figures()["live_latency_ms_p50"]
+    if latency is not None:
+        text = "from the end of a word to the word on the screen, median"
+        figures.append((f"{latency:.0f} ms", text))
     tiles = "".join(f"<div><dt>{value}</dt><dd>{text}</dd></div>" for value, text in figures)
-    return (
-        f'<p class="overline">sb-alexa {escape(report.version)} demo</p>\n'
-        f"<h1>A streaming speech recogniser, trained from scratch in {training}</h1>\n"
-        f'<p class="lede">A ConvRNN-T with {report.num_parameters / 1e6:.2f} million parameters heard '
-        f"{report.hours_training_speech:.1f} hours of speech by {report.num_training_speakers} speakers on "
-        f"{escape(_machine(report))}. It was then tested on {overall.num_speakers} speakers it had never heard, saying "
-        "sentences it had never seen.</p>\n"
-        f'<p class="caveat">{CAVEAT}</p>\n<dl class="figures">{tiles}</dl>'
-    )
+    return f"""<p class="overline">sb-alexa {escape(report.version)} demo</p>
+<h1>A streaming speech recogniser, trained from scratch in {training}</h1>
+<p class="lede">A ConvRNN-T with {report.num_parameters / 1e6:.2f} million parameters heard
+{report.hours_training_speech:.1f} hours of speech by {report.num_training_speakers} speakers
+on {escape(_machine(report))}. It was then tested on {overall.num_speakers} speakers it had never
+heard, saying sentences it had never seen.</p>
+<p class="caveat">{CAVEAT}</p>
+<dl class="figures">{tiles}</dl>"""
 
 
 def _learning(report: DemoReport) -> str:
-    results = report.results
+    curve = report.results.curve
     chart = learning_curve(
-        results.curve("train", "loss"), results.curve("valid", "loss"), results.curve("valid", "wer")
+        curve("train", "loss"),
+        curve("valid", "loss"),
+        curve("valid", "wer"),
+        switch_seconds=report.results.seconds_at(report.ctc_only_steps),
     )
-    return (
-        "<h2>Learning</h2>\n"
-        f'<figure class="wide">{chart}<figcaption>'
-        '<span class="key train"></span>training speech &ensp; '
-        '<span class="key valid"></span>development speakers, whom it is not trained on. Both scales are logarithmic.'
-        "</figcaption></figure>"
-    )
+    return f"""<h2>Learning</h2>
+<figure class="wide">{chart}<figcaption>
+<span class="key train"></span>training speech &ensp; <span class="key valid"></span>development
+speakers, whom it is not trained on. Both scales are logarithmic. At the dashed line the transducer
+loss joins the CTC loss.</figcaption></figure>"""
 
 
 def _accents(report: DemoReport) -> str:
@@ -90,45 +101,46 @@ def _accents(report: DemoReport) -> str:
     high = max(rate.high for rate in [*rates.values(), overall]) * 1.05 or 1.0
     rows = [_accent_row(accent_name(name), rate, overall, high) for name, rate in rates.items()]
     rows.append(_accent_row("All speakers", overall, overall, high, ' class="total"'))
-    return (
-        "<h2>Accents</h2>\n"
-        "<figure><table><thead><tr><th>Accent</th><th class='number'>Speakers</th>"
-        f"<th class='number words'>Words</th><th class='number'>WER</th><th class='chart'>{percent_axis(high)}</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-        "<figcaption>Word error rate of the test speakers in percent. Bars are 95 % intervals from resampling speakers, "
-        "the dashed line is the rate over all. With so few speakers to an accent, differences within the bars mean "
-        "nothing.</figcaption></figure>"
-    )
+    return f"""<h2>Accents</h2>
+<figure><table>
+<thead><tr><th>Accent</th><th class="number">Speakers</th><th class="number words">Words</th>
+<th class="number">WER</th><th class="chart">{percent_axis(high)}</th></tr></thead>
+<tbody>{"".join(rows)}</tbody>
+</table>
+<figcaption>Word error rate of the test speakers in percent. Bars are 95 % intervals from resampling
+speakers, the dashed line is the rate over all. With so few speakers to an accent, differences
+within the bars mean nothing.</figcaption></figure>"""
 
 
 def _accent_row(name: str, rate: Rate, overall: Rate, high: float, attributes: str = "") -> str:
     chart = interval_row(rate, overall=overall.wer, high=high)
-    return (
-        f"<tr{attributes}><td>{escape(name)}</td><td class='number'>{rate.num_speakers}</td>"
-        f"<td class='number words'>{rate.num_words:,}</td><td class='number'>{rate.wer:.1f}</td>"
-        f"<td class='chart'>{chart}</td></tr>"
-    )
+    return f"""<tr{attributes}><td>{escape(name)}</td><td class="number">{rate.num_speakers}</td>
+<td class="number words">{rate.num_words:,}</td><td class="number">{rate.wer:.1f}</td>
+<td class="chart">{chart}</td></tr>"""
 
 
 def _live(report: DemoReport, samples: np.ndarray) -> str:
     transcript = report.longest_live
     assert transcript is not None
     speaker = transcript.utterance.split("-")[0]
-    results = report.results
+    describe = report.results.describe
+    gender = {"F": "female", "M": "male"}.get(describe(speaker, "gender"), "unknown")
     latency = transcript.latency
-    gender = {"F": "female", "M": "male"}.get(results.describe(speaker, "gender"), "unknown")
-    busy = 100.0 * transcript.real_time_factor
-    return (
-        "<h2>Streaming, live</h2>\n"
-        f"<p>One sentence of speaker {escape(speaker)} ({gender} voice, "
-        f"{escape(accent_name(results.describe(speaker, 'accent')))}), the median test speaker by error rate, played at "
-        f"the speed of speech in chunks of {transcript.chunk_ms:.0f} ms.</p>\n"
-        f'<figure class="wide">{time_line(transcript, samples)}<figcaption>Lines lead from the end of a word in the audio '
-        f"to the moment it stood complete on the screen: {latency.median_ms:.0f} ms later in the median, "
-        f"{latency.p90_ms:.0f} ms for nine words in ten. Recognising kept one thread busy for {busy:.0f} % of the time."
-        "</figcaption></figure>\n"
-        f"<p>{_marked(transcript.reference, transcript.hypothesis)}</p>"
+    delay = (
+        f"{latency.median_ms:.0f} ms later in the median, "
+        f"{latency.p90_ms:.0f} ms for nine words in ten"
+        if latency.latencies_ms
+        else "here, no word was right"
     )
+    return f"""<h2>Streaming, live</h2>
+<p>One sentence of speaker {escape(speaker)} ({gender} voice,
+{escape(accent_name(describe(speaker, "accent")))}), the median test speaker by error rate, played
+at the speed of speech in chunks of {transcript.chunk_ms:.0f} ms.</p>
+<figure class="wide">{time_line(transcript, samples)}
+<figcaption>Lines lead from the end of a word in the audio to the moment it stood complete on the
+screen: {delay}.
+Recognising took {100 * transcript.real_time_factor:.0f} % of the time.</figcaption></figure>
+<p>{_marked(transcript.reference, transcript.hypothesis)}</p>"""
 
 
 def _errors(utterances: Sequence[RecognisedUtterance]) -> str:
@@ -143,15 +155,14 @@ def _errors(utterances: Sequence[RecognisedUtterance]) -> str:
         f'<span class="who">{escape(one.id)}</span></li>'
         for one in examples
     )
-    return (
-        f"<h2>Errors</h2>\n<p>{perfect} Of the others, {len(examples)} drawn at random: "
-        "<del>said</del> and <ins>recognised instead</ins>.</p>\n"
-        f'<ul class="errors">{items}</ul>'
-    )
+    return f"""<h2>Errors</h2>
+<p>{perfect} Of the others, {len(examples)} drawn at random:
+<del>said</del> and <ins>recognised instead</ins>.</p>
+<ul class="errors">{items}</ul>"""
 
 
 def _marked(reference: str, hypothesis: str) -> str:
-    """One text in which what was said wrongly is struck out and what was recognised instead follows it."""
+    """One text: what was missed is struck out, and what was recognised instead follows it."""
     said, shown = reference.lower().split(), hypothesis.lower().split()
     words = []
     for tag, i, j in align(said, shown):
@@ -166,18 +177,15 @@ def _marked(reference: str, hypothesis: str) -> str:
 
 
 def _usage(report: DemoReport) -> str:
-    folder = escape(report.model_folder)
     machine = report.machine
-    return (
-        "<h2>Use it</h2>\n<p>The model is a folder. Transcribe a recording of yours, as a stream:</p>\n"
-        f"<pre>sb-alexa transcribe {folder} recording.wav --stream</pre>\n"
-        "<p>The same recipe trains the paper-size model on real LibriSpeech:</p>\n"
-        "<pre>sb-alexa recipe LibriSpeech/ASR conv_rnnt --data_folder=/corpora/LibriSpeech</pre>\n"
-        "<footer>Made by <code>"
-        f"{escape(report.command)}</code> in {minutes(report.seconds_total)} on {escape(_machine(report))}, "
-        f"{escape(str(machine.get('platform', '')))}, Python {escape(str(machine.get('python', '')))}, "
-        f"torch {escape(str(machine.get('torch', '')))}.</footer>"
-    )
+    software = f"Python {machine.get('python')}, torch {machine.get('torch')}"
+    return f"""<h2>Use it</h2>
+<p>The model is a folder. Transcribe a recording of yours, as a stream:</p>
+<pre>sb-alexa transcribe {escape(report.model_folder)} recording.wav --stream</pre>
+<p>The same recipe trains the paper-size model on real LibriSpeech:</p>
+<pre>sb-alexa recipe LibriSpeech/ASR conv_rnnt --data_folder=/corpora/LibriSpeech</pre>
+<footer>Made by <code>{escape(report.command)}</code> in {minutes(report.seconds_total)} on
+{escape(_machine(report))}, {escape(str(machine.get("platform")))}, {escape(software)}.</footer>"""
 
 
 def _machine(report: DemoReport) -> str:

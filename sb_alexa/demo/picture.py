@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sb_alexa.corpora.stamp import replaced_atomically
+from sb_alexa.demo.charts import log_ticks
 from sb_alexa.demo.report import DemoReport, accent_name, align
 from sb_alexa.demo.terminal import minutes
 
@@ -33,12 +34,15 @@ def write_picture(path: Path, report: DemoReport, live_samples: np.ndarray | Non
 
     with_live = report.longest_live is not None and live_samples is not None
     figure = plt.figure(figsize=(11, 8.6 if with_live else 5.4), layout="constrained")
-    top, *below = figure.subfigures(2 if with_live else 1, 1, height_ratios=[5, 3][: 1 + with_live], squeeze=False)[:, 0]
+    top, *below = figure.subfigures(
+        2 if with_live else 1, 1, height_ratios=[5, 3][: 1 + with_live], squeeze=False
+    )[:, 0]
     overall = report.results.overall
     figure.suptitle(
-        f"Streaming ConvRNN-T trained from scratch in {minutes(report.results.seconds_training)}: "
-        f"{overall.wer:.1f} % WER [{overall.low:.1f}, {overall.high:.1f}] on {overall.num_speakers} unseen synthetic "
-        "speakers\nsynthetic speech: says nothing about people or accuracy in the real world",
+        f"A ConvRNN-T trained from scratch in {minutes(report.results.seconds_training)}: "
+        f"{overall.wer:.1f} % WER [{overall.low:.1f}, {overall.high:.1f}] on "
+        f"{overall.num_speakers} unseen speakers\n"
+        "synthetic speech: it says nothing about people or accuracy in the real world",
         fontsize=12,
     )
     loss, wer, accents = top.subplots(1, 3)
@@ -52,22 +56,50 @@ def write_picture(path: Path, report: DemoReport, live_samples: np.ndarray | Non
 
 
 def _draw_learning(loss: Any, wer: Any, report: DemoReport) -> None:
-    for axes, figure, unit in ((loss, "loss", "loss (nats per utterance)"), (wer, "wer", "WER (%)")):
-        for event, colour, label in (("train", _SOFT, "training"), ("valid", _ACCENT, "development")):
+    for axes, figure, unit in (
+        (loss, "loss", "loss (nats per utterance)"),
+        (wer, "wer", "WER (%)"),
+    ):
+        for event, colour, label in (
+            ("train", _SOFT, "training"),
+            ("valid", _ACCENT, "development"),
+        ):
             points = np.array(report.results.curve(event, figure)).reshape(-1, 2)
             marker = "o" if event == "valid" else ""
             if len(points):
-                axes.plot(points[:, 0] / 60, points[:, 1], color=colour, marker=marker, ms=3, lw=1.4, label=label)
+                axes.plot(
+                    points[:, 0] / 60,
+                    points[:, 1],
+                    color=colour,
+                    marker=marker,
+                    ms=3,
+                    lw=1.4,
+                    label=label,
+                )
         axes.set(xlabel="minutes of training", ylabel=unit, yscale="log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.legend(frameon=False)
+        values = [
+            value
+            for event in ("train", "valid")
+            for _, value in report.results.curve(event, figure)
+        ]
+        ticks = log_ticks(min(values), max(values)) if values else []
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
         _plain(axes)
+    loss.legend(frameon=False)
 
 
 def _draw_accents(axes: Any, report: DemoReport) -> None:
     rates = report.results.by_accent
     for row, rate in enumerate(reversed(rates.values())):
-        axes.plot([rate.low, rate.high], [row, row], color=_ACCENT, lw=3, alpha=0.4, solid_capstyle="round")
+        axes.plot(
+            [rate.low, rate.high],
+            [row, row],
+            color=_ACCENT,
+            lw=3,
+            alpha=0.4,
+            solid_capstyle="round",
+        )
         axes.plot(rate.wer, row, "o", color=_ACCENT, ms=6)
     axes.axvline(report.results.overall.wer, color=_SOFT, ls="--", lw=1)
     axes.set_yticks(range(len(rates)), [accent_name(name) for name in reversed(rates)])
@@ -83,13 +115,25 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
     axes.plot(times, samples * scale, color=_SOFT, lw=0.4, alpha=0.7)
     for word in transcript.spoken:
         axes.axvspan(word.start_s, word.end_s, ymin=0.75, ymax=0.9, color=_ACCENT, alpha=0.25, lw=0)
-        axes.text((word.start_s + word.end_s) / 2, 0.65, word.text.lower(), ha="center", va="center", fontsize=8)
+        axes.text(
+            (word.start_s + word.end_s) / 2,
+            0.65,
+            word.text.lower(),
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
     for tag, i, j in align([w.text for w in transcript.spoken], [w.text for w in transcript.shown]):
         if j is None:
             continue
         right = tag == "equal" and i is not None
         if right and i is not None:
-            axes.plot([transcript.spoken[i].end_s, transcript.shown[j].shown_s], [0.5, -0.5], color=_ACCENT, lw=0.7)
+            axes.plot(
+                [transcript.spoken[i].end_s, transcript.shown[j].shown_s],
+                [0.5, -0.5],
+                color=_ACCENT,
+                lw=0.7,
+            )
         # Alternating heights keep neighbours apart.
         axes.text(
             transcript.shown[j].shown_s, -0.62 - 0.16 * (j % 2), transcript.shown[j].text.lower(),
@@ -97,9 +141,9 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
         )  # fmt: skip
     axes.set(xlabel="seconds", ylim=(-1, 1), yticks=[0.65, 0, -0.7], xlim=(0, None))
     axes.set_yticklabels(["said", "audio", "shown"])
-    axes.set_title(
-        f"live: a word stood on the screen {transcript.latency.median_ms:.0f} ms after its end (median)", fontsize=10
-    )
+    if transcript.latency.latencies_ms:
+        delay = f"{transcript.latency.median_ms:.0f} ms"
+        axes.set_title(f"live: words on the screen {delay} after their end (median)", fontsize=10)
     _plain(axes)
 
 

@@ -33,7 +33,7 @@ class Stage:
 
 
 class Plan:
-    """Estimates the time left from expectations, corrected by how fast this machine has been so far.
+    """Estimates the time left from expectations and from how fast this machine has been so far.
 
     Arguments
     ---------
@@ -45,7 +45,9 @@ class Plan:
     Example
     -------
     >>> now = iter([0.0, 30.0, 30.0, 30.0])
-    >>> plan = Plan([Stage("write", "Write", 10.0), Stage("train", "Train", 100.0)], clock=lambda: next(now))
+    >>> plan = Plan(
+    ...     [Stage("write", "Write", 10.0), Stage("train", "Train", 100.0)], clock=lambda: next(now)
+    ... )
     >>> plan.begin("write")
     >>> plan.begin("train")  # writing took three times as long as expected
     >>> round(plan.seconds_left(0.0))
@@ -80,7 +82,7 @@ class Plan:
     def heading(self) -> str:
         """Number and title of the stage, for the beginning of a line."""
         number = f"[{self._current + 1}/{len(self.stages)}]"
-        return f"{number} {self.stages[self._current].title:<8}"
+        return f"{number} {self.stages[self._current].title:<9}"
 
     def seconds_left(self, fraction: float) -> float:
         """Time until everything is done.
@@ -96,6 +98,11 @@ class Plan:
         left = [(current, current.expected_seconds * (1.0 - fraction))]
         left += [(stage, stage.expected_seconds) for stage in self.stages[self._current + 1 :]]
         return sum(seconds * (slowness if stage.scales else 1.0) for stage, seconds in left)
+
+    def fraction_by_time(self) -> float:
+        """A guess of how much of a stage is done that does not tell."""
+        expected = self.stages[self._current].expected_seconds
+        return min(0.95, (self._clock() - self._begun) / expected)
 
     def _evidence(self, fraction: float) -> tuple[float, float]:
         """Seconds expected and seconds taken for what has been done."""

@@ -118,7 +118,9 @@ class RunResults:
     @property
     def median_speaker(self) -> str:
         """The test speaker with the middle error rate: neither the best nor the worst."""
-        rates = {speaker: counts.error_rate for speaker, counts in _by_speaker(self.utterances).items()}
+        rates = {
+            speaker: counts.error_rate for speaker, counts in _by_speaker(self.utterances).items()
+        }
         ranked = sorted(rates, key=lambda speaker: (rates[speaker], speaker))
         return ranked[len(ranked) // 2]
 
@@ -148,6 +150,11 @@ class RunResults:
             # Means over an epoch would repeat what the steps have shown.
             if one["event"] == event and one.get(figure) is not None and not one.get("end_of_epoch")
         ]
+
+    def seconds_at(self, step: int) -> float | None:
+        """Time spent training up to a step; None if training did not get there."""
+        times = [event["seconds"] for event in self.events if event["step"] >= step > 0]
+        return min(times, default=None)
 
     def describe(self, speaker: str, column: str) -> str:
         """A column of the speaker table; ``unknown`` where the table is empty."""

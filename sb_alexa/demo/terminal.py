@@ -11,10 +11,10 @@ _ERASE_LINE = "\r\x1b[2K"
 
 
 class StatusLine:
-    """Writes finished lines, and below them one line of status that is replaced as the work goes on.
+    """Writes lines that stay, and below them one line of status that is replaced again and again.
 
-    Where the output is not a terminal (a log file), a status becomes an ordinary line, and only so many of them are
-    written that the file stays readable.
+    Where the output is not a terminal (a log file), a status becomes an ordinary line, and only so
+    many of them are written that the file stays readable.
 
     Arguments
     ---------
@@ -29,7 +29,9 @@ class StatusLine:
     -------
     >>> import io
     >>> status = StatusLine(io.StringIO())
-    >>> status.show("step 1"); status.show("step 2"); status.finish("done")
+    >>> for text in ("step 1", "step 2"):
+    ...     status.show(text)
+    >>> status.finish("done")
     >>> status.stream.getvalue().splitlines()
     ['step 1', 'done']
     """
@@ -69,7 +71,7 @@ class StatusLine:
             self._write(text + "\n")
 
     def finish(self, text: str = "") -> None:
-        """Write a line that stays (or several), in the place of the status; without text just remove the status."""
+        """Write lines that stay in the place of the status; without text just remove the status."""
         erase = _ERASE_LINE if self._status else ""
         self._status = ""
         self._last_logged = -float("inf")

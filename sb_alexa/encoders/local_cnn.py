@@ -123,7 +123,7 @@ class LocalCNN(StreamingModule[tuple[CausalConvState, ...]]):
             self._convs_in_order(), self.pointwise, state, strict=True
         ):
             x, new = conv.forward_chunk(x, before)
-            x = torch.relu(pointwise(x))
+            x = torch.relu_(pointwise(x))
             after.append(new)
         return self.output(x.flatten(2)), tuple(after)
 

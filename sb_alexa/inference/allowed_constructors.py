@@ -7,14 +7,20 @@ from __future__ import annotations
 # modules of the sizes they are told; none reads a file, runs a program or looks up a name.
 ALLOWED_CONSTRUCTORS = frozenset(
     {
+        "sb_alexa.encoders.conformer.ConformerEncoder",
         "sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder",
         "sb_alexa.encoders.global_cnn.GlobalCNN",
+        "sb_alexa.encoders.global_cnn.GlobalCNNBlock",
         "sb_alexa.encoders.local_cnn.LocalCNN",
         "sb_alexa.encoders.rnn.LSTMEncoder",
+        "sb_alexa.nn.causal_conv.CausalConv1d",
+        "sb_alexa.nn.causal_conv2d.CausalConv2d",
         "sb_alexa.nn.feature_normalization.GlobalNormalization",
         "sb_alexa.nn.frame_stacking.FrameStacking",
         "sb_alexa.nn.log_mel.LogMel",
         "sb_alexa.nn.lstm.StreamingLSTM",
+        "sb_alexa.nn.lstm_block.LSTMBlock",
+        "sb_alexa.nn.squeeze_excitation.CausalSqueezeExcitation",
         "sb_alexa.streaming.sequential.StreamingSequential",
         "sb_alexa.transducer.greedy.GreedySearch",
         "sb_alexa.transducer.joiner.Joiner",

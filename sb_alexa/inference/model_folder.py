@@ -11,6 +11,7 @@ word_pieces.model    SentencePiece
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference import safe_yaml, yaml_objects
 from sb_alexa.inference.allowed_constructors import ALLOWED_CONSTRUCTORS
+
+logger = logging.getLogger(__name__)
 
 HYPERPARAMS = "hyperparams.yaml"
 WEIGHTS = "model.safetensors"
@@ -66,7 +69,6 @@ def write_model_folder(
     configuration: str,
     modules: Mapping[str, nn.Module],
     word_pieces_path: str | os.PathLike[str],
-    trusted_constructors: Collection[str] = (),
 ) -> None:
     """Write a model that `from_hparams` opens.
 
@@ -78,15 +80,13 @@ def write_model_folder(
     folder : str or path-like
         Created when it is missing; other files in it are left alone.
     configuration : str
-        From `model_configuration`.
+        From `model_configuration`. Classes of your own are welcome; whoever opens the folder has to
+        name them as trusted.
     modules : mapping
         Trained modules by their key in the configuration; wrappers of distributed training are
         taken off.
     word_pieces_path : str or path-like
         SentencePiece model.
-    trusted_constructors : collection of str
-        Full names of your own classes in the configuration; whoever opens the folder has to name
-        them too.
 
     Raises
     ------
@@ -99,8 +99,10 @@ def write_model_folder(
     word_pieces = WordPieces(word_pieces_path)
     # Built once more, so that what cannot be opened is never written. Training goes on with the
     # random numbers it would have had.
-    with torch.random.fork_rng():
-        hparams = _build(configuration, "the configuration", None, trusted_constructors)
+    root = safe_yaml.parse(configuration, "the configuration")
+    safe_yaml.check(root, allowed=None)
+    with torch.random.fork_rng(devices=[]):
+        hparams = yaml_objects.build(root)
     _check_weights(_named_weights(_modules_with_weights(hparams)), tensors, "the modules")
     _check_labels(hparams, word_pieces, folder)
     with ExitStack() as files:
@@ -111,6 +113,13 @@ def write_model_folder(
         pieces_path.write_bytes(Path(word_pieces_path).read_bytes())
         safetensors.torch.save_file(tensors, weights_path, metadata={"format": "pt"})
         yaml_path.write_text(configuration, encoding="utf-8")
+    if unlisted := sorted(safe_yaml.class_names(root) - ALLOWED_CONSTRUCTORS):
+        logger.warning(
+            "%s holds classes that are not part of this package; opening it takes "
+            "trusted_constructors=%s",
+            folder,
+            unlisted,
+        )
 
 
 def read_model_folder(
@@ -155,7 +164,7 @@ def read_model_folder(
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ModelFolderError(f"{path}: not text: {error}") from error
-    hparams = _build(text, str(path), overrides, trusted_constructors)
+    hparams = _build_checked(text, str(path), overrides, trusted_constructors)
     modules = _modules_with_weights(hparams)
     try:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
@@ -175,7 +184,7 @@ def read_model_folder(
     return Model(hparams, modules, word_pieces)
 
 
-def _build(
+def _build_checked(
     text: str,
     source: str,
     overrides: str | Mapping[str, Any] | None,

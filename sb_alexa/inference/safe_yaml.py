@@ -18,14 +18,14 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 # Far above any real configuration; a file beyond them was written to exhaust memory.
-LARGEST_TEXT = 1_000_000
+LARGEST_TEXT = 50_000
 _LARGEST_TREE = 100_000
 _DEEPEST_NESTING = 50
 
 _STANDARD = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset(_STANDARD + kind for kind in ("null", "bool", "int", "float", "str"))
 _MAP_TAG, _SEQUENCE_TAG = _STANDARD + "map", _STANDARD + "seq"
-NEW, NAME = "!new:", "!name:"
+NEW, NAME, TUPLE = "!new:", "!name:", "!tuple"
 _REMEDIES = {
     "!apply": "write the value that the call returns instead",
     "!include": "copy the lines of the included file here instead",
@@ -203,6 +203,13 @@ def check(root: MappingNode, allowed: Collection[str] | None) -> None:
         _check_tag(node, allowed)
 
 
+def class_names(root: MappingNode) -> frozenset[str]:
+    """Full dotted names of all classes that a tree asks for."""
+    tags = (str(node.tag) for node in _every_node(root))
+    kinds = (NEW, NAME)
+    return frozenset(tag[len(kind) :] for tag in tags for kind in kinds if tag.startswith(kind))
+
+
 def where(node: Node) -> str:
     """File and line of a node, for messages."""
     mark = node.start_mark
@@ -244,9 +251,10 @@ def _check_tag(node: Node, allowed: Collection[str] | None) -> None:
                     f"trusted_constructors=({tag[len(kind) :]!r},)"
                 )
             return
+    if is_tuple(node):
+        tuple_parts(node)
+        return
     if isinstance(node, ScalarNode) and node.tag in _SCALAR_TAGS:
-        if is_tuple(node):
-            tuple_parts(node)
         return
     if (isinstance(node, MappingNode) and node.tag == _MAP_TAG) or (
         isinstance(node, SequenceNode) and node.tag == _SEQUENCE_TAG
@@ -301,8 +309,10 @@ def _check_size(root: MappingNode) -> None:
 
 def is_tuple(node: Node) -> bool:
     """Whether HyperPyYAML would read a node as a tuple: an unquoted `(3, 4)`."""
-    plain = isinstance(node, ScalarNode) and node.tag == _STANDARD + "str" and not node.style
-    return plain and bool(re.fullmatch(r"\(.*\)", node.value))
+    if not isinstance(node, ScalarNode) or not re.fullmatch(r"\(.*\)", node.value):
+        return False
+    # HyperPyYAML teaches this tag to ruamel.yaml for the whole process once it has loaded a file.
+    return node.tag == TUPLE or (node.tag == _STANDARD + "str" and not node.style)
 
 
 def tuple_parts(node: Node) -> list[ScalarNode]:

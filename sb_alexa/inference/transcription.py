@@ -123,10 +123,9 @@ class Transcript:
 
     word_pieces: WordPieces
     seconds_per_frame: float
-    text: str = ""
     words: list[TimedWord] = field(default_factory=list)
+    _closed_text: str = ""
     _open: list[TimedToken] = field(default_factory=list)
-    _started: bool = False
 
     def add(self, decoded: Hypothesis) -> list[TimedToken]:
         """Append labels.
@@ -146,26 +145,35 @@ class Transcript:
             decoded.tokens, decoded.frames, decoded.confidences, strict=True
         ):
             time_s = (frame + 1) * self.seconds_per_frame
-            added = self.word_pieces.decode_delta([label], at_start=False)
-            if added.startswith(" "):
+            if self.word_pieces.decode_delta([label], at_start=False).startswith(" "):
                 self.finish()
-            self._open.append(TimedToken(label, self.word_pieces.piece(label), time_s, confidence))
-            self.text += added if self._started else added.removeprefix(" ")
-            self._started = True
-            tokens.append(self._open[-1])
+            token = TimedToken(label, self.word_pieces.piece(label), time_s, confidence)
+            self._open.append(token)
+            tokens.append(token)
         return tokens
 
     def finish(self) -> None:
         """Close the last word."""
+        self._closed_text = self.text
         word = self.open_word
         if word is not None:
             self.words.append(word)
         self._open.clear()
 
     @property
+    def text(self) -> str:
+        """All words, the unfinished one included, with single spaces between them."""
+        last = self._open_text
+        return (
+            f"{self._closed_text} {last}"
+            if self._closed_text and last
+            else self._closed_text + last
+        )
+
+    @property
     def open_word(self) -> TimedWord | None:
         """The word that further labels may still extend."""
-        text = self.word_pieces.decode([token.label for token in self._open]) if self._open else ""
+        text = self._open_text
         if not text:
             return None
         return TimedWord(
@@ -174,3 +182,7 @@ class Transcript:
             end_s=self._open[-1].time_s,
             confidence=min(token.confidence for token in self._open),
         )
+
+    @property
+    def _open_text(self) -> str:
+        return self.word_pieces.decode([token.label for token in self._open]).strip()

@@ -83,7 +83,7 @@ class _Builder:
             return functools.partial(cls, *args, **kwargs) if content else cls
         try:
             return cls(*args, **kwargs)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError, MemoryError) as error:
             raise ValueError(f"{where(node)}: cannot build {name}: {error}") from error
 
 

@@ -121,6 +121,7 @@ def transducer_loss(
     frames = check_counts("num_frames", num_frames, batch, 1, max_frames)
     labels = check_counts("num_labels", num_labels, batch, 0, max_labels)
     check_targets(targets, num_labels, joiner.num_labels, blank_index)
+    targets = targets.to(encoder_out.device, torch.long)
     encoder_part = joiner.project_encoder(encoder_out)
     predictor_part = joiner.project_predictor(predictor_out)
     width = encoder_part.shape[-1] + joiner.num_labels
@@ -221,7 +222,9 @@ def transducer_loss_from_logits(
     frames = check_counts("num_frames", num_frames, batch, 1, max_frames)
     labels = check_counts("num_labels", num_labels, batch, 0, targets.shape[1])
     check_targets(targets, num_labels, num_outputs, blank_index)
-    blank_logp, label_logp = _ArcLogProbs.apply(logits, targets.long(), frames, labels, blank_index)
+    blank_logp, label_logp = _ArcLogProbs.apply(
+        logits, targets.to(logits.device, torch.long), frames, labels, blank_index
+    )
     losses = transducer_lattice_loss(
         blank_logp,
         label_logp,
@@ -272,7 +275,7 @@ def _join_utterance(
     def join(frames: Tensor, histories: Tensor) -> tuple[Tensor, Tensor]:
         logits = joiner(frames[:, None], histories[None])
         lengths = [len(frames)], [len(targets)]
-        arcs = _ArcLogProbs.apply(logits[None], targets[None].long(), *lengths, blank_index)
+        arcs = _ArcLogProbs.apply(logits[None], targets[None], *lengths, blank_index)
         return arcs[0][0], arcs[1][0]
 
     on_cpu = encoder_part.device.type == "cpu"

@@ -63,8 +63,7 @@ def transducer_lattice_loss(
 
     Reference
     ---------
-    Graves 2012, arXiv 1211.3711, equations 16-20; Yu et al. 2021 (FastEmit), arXiv 2010.11148,
-    equation 14.
+    Graves 2012, arXiv 1211.3711, equations 16-20; Yu et al. 2021 (FastEmit), arXiv 2010.11148.
 
     Example
     -------

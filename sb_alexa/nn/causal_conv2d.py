@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sb_alexa.nn.causal_conv import CausalConvState, with_past
+from sb_alexa.nn.winograd import FrequencyWinograd
 from sb_alexa.streaming.frames import FrameGeometry
 from sb_alexa.streaming.module import StreamingModule
 
@@ -82,6 +84,7 @@ class CausalConv2d(StreamingModule[CausalConvState]):
         )
         nn.init.kaiming_uniform_(self.conv.weight, nonlinearity="relu")
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+        self._winograd: FrequencyWinograd | None = None
 
     def initial_state(self, batch_size: int) -> CausalConvState:
         return CausalConvState(
@@ -96,6 +99,11 @@ class CausalConv2d(StreamingModule[CausalConvState]):
         if x.shape[1] == 0:
             return x.new_zeros(x.shape[0], 0, self.output_bins, conv.out_channels), state
         joined, state = with_past(x, state)
+        if self._winograd_pays(x):
+            if self._winograd is None or not self._winograd.is_made_of(conv.weight):
+                self._winograd = FrequencyWinograd(conv.weight)
+            y = self._winograd(joined)
+            return y if conv.bias is None else y.add_(conv.bias), state
         # (B, L + T, F, C) seen as (B, C, L + T, F) is torch's channels-last layout: nothing is
         # copied.
         y = F.conv2d(
@@ -107,3 +115,18 @@ class CausalConv2d(StreamingModule[CausalConvState]):
             groups=conv.groups,
         )
         return y.permute(0, 2, 3, 1), state
+
+    def _winograd_pays(self, x: Tensor) -> bool:
+        """The direct form serves gradients, GPUs, bfloat16 and export."""
+        conv = self.conv
+        return (
+            x.is_cpu
+            and x.dtype == conv.weight.dtype
+            and x.dtype in (torch.float32, torch.float64)
+            and conv.kernel_size[0] in (3, 5)
+            and conv.stride[1] == conv.groups == 1
+            and conv.in_channels >= 16
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+        )

@@ -113,9 +113,9 @@ def _stepwise(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same layer as a loop over frames, for short chunks without gradients on a CPU.
 
-    oneDNN, which `nn.LSTM` calls there, repacks all weights at each call: 6 layers of 640 cells took
-    52 ms for 5 frames of one stream, this loop 15 ms. (Switching oneDNN off around `nn.LSTM` is as
-    fast, but the switch is global, and two threads that flip it can leave it off for good.)
+    oneDNN, which `nn.LSTM` calls there, repacks all weights at each call: 6 layers of 640 cells
+    took 52 ms for 5 frames of one stream, this loop 15 ms. (Without oneDNN `nn.LSTM` is as fast,
+    but the switch is global, and two threads that flip it can leave it off for good.)
     """
     weights = dict(lstm.named_parameters())
     recurrent = weights["weight_hh_l0"]

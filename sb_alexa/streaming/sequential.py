@@ -55,7 +55,7 @@ class StreamingSequential(StreamingModule[tuple[Any, ...]]):
         if self.geometry.look_ahead % self.geometry.hop:
             raise ValueError(
                 f"the chain looks ahead {self.geometry.look_ahead} steps, no multiple of its hop "
-                f"of {self.geometry.hop}, so that whole output steps cannot flush it; put the module "
+                f"of {self.geometry.hop}, so whole output steps cannot flush it; put the module "
                 "that looks ahead behind the one that lowers the frame rate"
             )
 

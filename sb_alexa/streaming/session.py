@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.recognizer import Recognizer, RecognizerState
 from sb_alexa.inference.transcription import TimedWord, Transcript, Update
 from sb_alexa.streaming.module import StreamingModule
-from sb_alexa.streaming.state import cat, rows
+from sb_alexa.streaming.state import cat, named_tensors, rows
 
 # A long push is processed in parts of this length, so that memory does not grow with it.
 _LONGEST_PART_S = 2.0
@@ -193,9 +194,7 @@ class StreamingBatch:
         self.chunk_samples = step * -(-round(chunk_ms * sample_rate / 1000) // step)
         self._word_pieces = word_pieces
         self._streams: dict[int, _Stream] = {}
-        # The stream of each row of the state.
-        self._row_streams: list[int] = []
-        self._state: RecognizerState | None = None
+        self._groups: list[_Group] = []
         self._num_added = 0
 
     @property
@@ -211,13 +210,12 @@ class StreamingBatch:
         int
             Its number, which is never used again.
         """
-        with torch.inference_mode():
-            fresh = self._recognizer.initial_state(1)
-            self._state = fresh if self._state is None else cat([self._state, fresh])
         number = self._num_added
         self._num_added += 1
         self._streams[number] = _Stream(self._recognizer, self._word_pieces)
-        self._row_streams.append(number)
+        with torch.inference_mode():
+            fresh = _Group([number], self._recognizer.initial_state(1))
+            self._groups = _merged([*self._groups, fresh])
         return number
 
     def push(self, stream: int, samples: Tensor | np.ndarray) -> None:
@@ -251,7 +249,10 @@ class StreamingBatch:
             From `add`.
         """
         self._find(stream)
-        self._keep([number for number in self._row_streams if number != stream])
+        with torch.inference_mode():
+            kept = [group.only([n for n in group.streams if n != stream]) for group in self._groups]
+        self._groups = [group for group in kept if group.streams]
+        del self._streams[stream]
 
     def step(self) -> dict[int, Update]:
         """Advance every stream that has a whole chunk, and complete those that have ended.
@@ -261,55 +262,39 @@ class StreamingBatch:
         dict
             `Update` by stream, for the streams that advanced.
         """
-        updates = {}
-        ready = [
-            n for n in self._row_streams if self._streams[n].num_buffered >= self.chunk_samples
-        ]
-        ending = [n for n in self._row_streams if n not in ready and self._streams[n].is_closed]
+        updates: dict[int, Update] = {}
+        groups: list[_Group] = []
         with torch.inference_mode():
-            for number, decoded in self._advance(ready):
-                updates[number] = self._streams[number].update([decoded])
-            for number, decoded in self._complete(ending):
-                updates[number] = self._streams[number].update([decoded], is_final=True)
-        if ending:
-            self._keep([number for number in self._row_streams if number not in ending])
+            for group in self._groups:
+                streams = {number: self._streams[number] for number in group.streams}
+                ready = [n for n, s in streams.items() if s.num_buffered >= self.chunk_samples]
+                ending = [n for n, s in streams.items() if n not in ready and s.is_closed]
+                waiting = [n for n in streams if n not in ready and n not in ending]
+                if ready:
+                    groups.append(self._advance(group.only(ready), updates))
+                if waiting:
+                    groups.append(group.only(waiting))
+                if ending:
+                    self._complete(group.only(ending), updates)
+            self._groups = _merged(groups)
         return updates
 
-    def _advance(self, ready: list[int]) -> list[tuple[int, Any]]:
-        if not ready:
-            return []
-        samples = torch.stack([self._streams[n].take(self.chunk_samples) for n in ready])
-        if ready == self._row_streams:
-            found, self._state = self._recognizer.advance(samples, self._select(ready))
-            return list(zip(ready, found.hypotheses, strict=True))
-        waiting = [number for number in self._row_streams if number not in ready]
-        held = self._select(waiting)
-        found, advanced = self._recognizer.advance(samples, self._select(ready))
-        # The rows that advanced come first from now on.
-        self._state, self._row_streams = cat([advanced, held]), ready + waiting
-        return list(zip(ready, found.hypotheses, strict=True))
+    def _advance(self, group: _Group, updates: dict[int, Update]) -> _Group:
+        streams = [self._streams[number] for number in group.streams]
+        samples = torch.stack([stream.take(self.chunk_samples) for stream in streams])
+        found, state = self._recognizer.advance(samples, group.state)
+        for number, stream, decoded in zip(group.streams, streams, found.hypotheses, strict=True):
+            updates[number] = stream.update([decoded])
+        return _Group(group.streams, state)
 
-    def _complete(self, ending: list[int]) -> list[tuple[int, Any]]:
-        if not ending:
-            return []
-        rests = [self._streams[number].take_all() for number in ending]
+    def _complete(self, group: _Group, updates: dict[int, Update]) -> None:
+        streams = [self._streams.pop(number) for number in group.streams]
+        rests = [stream.take_all() for stream in streams]
         num_samples = torch.tensor([len(rest) for rest in rests], device=rests[0].device)
         samples = torch.nn.utils.rnn.pad_sequence(rests, batch_first=True)
-        found = self._recognizer.finish(samples, num_samples, self._select(ending))
-        return list(zip(ending, found.hypotheses, strict=True))
-
-    def _select(self, streams: list[int]) -> RecognizerState:
-        assert self._state is not None  # there is a row for every stream
-        if streams == self._row_streams:
-            return self._state
-        index = torch.tensor([self._row_streams.index(number) for number in streams])
-        return rows(self._state, index)
-
-    def _keep(self, streams: list[int]) -> None:
-        with torch.inference_mode():
-            self._state = self._select(streams) if streams else None
-        self._row_streams = streams
-        self._streams = {number: self._streams[number] for number in streams}
+        found = self._recognizer.finish(samples, num_samples, group.state)
+        for number, stream, decoded in zip(group.streams, streams, found.hypotheses, strict=True):
+            updates[number] = stream.update([decoded], is_final=True)
 
     def _find(self, stream: int) -> _Stream:
         if stream not in self._streams:
@@ -318,6 +303,34 @@ class StreamingBatch:
                 "open one with add()"
             )
         return self._streams[stream]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Streams whose states have one shape and lie in one batch, a row for each."""
+
+    streams: list[int]
+    state: RecognizerState
+
+    def only(self, streams: list[int]) -> _Group:
+        if streams == self.streams or not streams:
+            return _Group(streams, self.state)
+        index = torch.tensor([self.streams.index(number) for number in streams])
+        return _Group(streams, rows(self.state, index))
+
+
+def _merged(groups: list[_Group]) -> list[_Group]:
+    """Put together what can be batched: all, unless states grow with the age of a stream."""
+    if len(groups) < 2:
+        return groups
+    by_shape: dict[Any, list[_Group]] = {}
+    for group in groups:
+        shape = tuple(tensor.shape[1:] for _, tensor in named_tensors(group.state))
+        by_shape.setdefault(shape, []).append(group)
+    return [
+        _Group([n for one in alike for n in one.streams], cat([one.state for one in alike]))
+        for alike in by_shape.values()
+    ]
 
 
 class _Stream:

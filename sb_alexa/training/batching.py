@@ -78,7 +78,7 @@ class BatchPlan:
         keys = durations
         if self.shuffle:
             noise = torch.rand(len(durations), generator=generator, dtype=torch.float64)
-            keys = durations * (0.9 + 0.2 * noise)
+            keys = durations * (0.8 + 0.4 * noise)
         order = torch.argsort(keys, descending=True, stable=True).tolist()
         plan = self._cut(order)
         if self.shuffle:

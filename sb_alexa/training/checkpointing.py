@@ -62,17 +62,12 @@ class AtomicCheckpointer(Checkpointer):
         verbosity: int = logging.INFO,
     ) -> Checkpoint | None:
         """Save all recoverables; see `speechbrain.utils.checkpoints.Checkpointer.save_checkpoint`."""
-        checkpoint = None
         try:
             checkpoint = super().save_checkpoint(meta, end_of_epoch, name, logging.DEBUG)
             ddp_barrier()
-            if checkpoint is None:
-                return None
-            final = Path(checkpoint.path.parent, checkpoint.path.name[len(_PARTIAL) :])
-            _flush_to_disk(checkpoint.path)
-            if final.exists():
-                shutil.rmtree(final)
-            os.replace(checkpoint.path, final)
+            if checkpoint is not None:  # the main process
+                checkpoint = _renamed(checkpoint)
+                logger.log(verbosity, "Saved a checkpoint in %s", checkpoint.path)
         except (OSError, RuntimeError) as error:
             self.remove_partial()
             previous = self.find_checkpoint()
@@ -81,9 +76,9 @@ class AtomicCheckpointer(Checkpointer):
                 f"could not write a checkpoint to {self.checkpoints_dir}: {error}; {kept}; free some space and "
                 "run the same command again to resume"
             ) from error
-        logger.log(verbosity, "Saved a checkpoint in %s", final)
-        files = {key: final / path.name for key, path in checkpoint.paramfiles.items()}
-        return Checkpoint(final, checkpoint.meta, files)
+        # All processes list the folder next, to delete old checkpoints together: they must see the same.
+        ddp_barrier()
+        return checkpoint
 
     def _new_checkpoint_dirpath(self) -> Path:
         # Two saves within a second would share SpeechBrain's name if only whole folders counted; it numbers them
@@ -94,6 +89,17 @@ class AtomicCheckpointer(Checkpointer):
     def _custom_checkpoint_dirpath(self, name: str) -> Path:
         final = super()._custom_checkpoint_dirpath(name)
         return final.parent / (_PARTIAL + final.name)
+
+
+def _renamed(checkpoint: Checkpoint) -> Checkpoint:
+    """Give a complete checkpoint its final name."""
+    final = checkpoint.path.parent / checkpoint.path.name[len(_PARTIAL) :]
+    _flush_to_disk(checkpoint.path)
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(checkpoint.path, final)
+    files = {key: final / path.name for key, path in checkpoint.paramfiles.items()}
+    return Checkpoint(final, checkpoint.meta, files)
 
 
 def load_strictly(module: torch.nn.Module, path: str | Path, end_of_epoch: bool = True) -> None:

@@ -19,7 +19,7 @@ from speechbrain.utils.run_opts import RunOptions
 TRAINING_KEYS = frozenset(
     {
         "seed", "output_folder", "save_folder", "data_folder", "skip_prep", "train_splits", "dev_splits",
-        "test_splits", "num_word_pieces", "num_labels", "sample_rate", "number_of_epochs", "num_steps",
+        "test_splits", "max_bad_fraction", "num_word_pieces", "num_labels", "sample_rate", "number_of_epochs", "num_steps",
         "batch_size", "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
         "cache_audio", "num_statistics_utterances", "avg_checkpoints", "modules", "opt_class",
         "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard", "precision",

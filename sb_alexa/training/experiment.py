@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import time
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import if_main_process
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -94,6 +92,7 @@ class Experiment(sb.Brain):
         self.epoch = 1
         self.loss_sum, self.loss_count = 0.0, 0
         self.pending_count = 0
+        self.last_step_applied = True
         self.seconds_training = 0.0
         self.stop = StopRequest()
 
@@ -216,8 +215,7 @@ class Experiment(sb.Brain):
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.pending_count = 0
-        # Skipped steps count too: schedules and the end of training must not wait for them.
-        self.optimizer_step += 1
+        self.optimizer_step += self.last_step_applied
 
     def _running_statistics(self) -> list[tuple[Tensor, Tensor]]:
         """Copies of the buffers a forward pass may change: those a checkpoint would save."""
@@ -300,16 +298,3 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
-
-
-def say(message: str) -> None:
-    """Log on the main process only."""
-    if if_main_process():
-        logger.info(message)
-
-
-def default_num_threads() -> int:
-    """OMP_NUM_THREADS if set, else the processors this process may use."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return int(os.environ["OMP_NUM_THREADS"])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from sb_alexa.streaming.frames import FrameGeometry
@@ -61,7 +62,6 @@ class LSTMPredictor(Predictor[LSTMPredictorState]):
 
     Example
     -------
-    >>> import torch
     >>> predictor = LSTMPredictor(num_labels=2501, embedding_size=248)
     >>> sum(p.numel() for p in predictor.parameters())  # 0.620 M of them in the embedding
     3226840
@@ -120,9 +120,28 @@ class LSTMPredictor(Predictor[LSTMPredictorState]):
         embedded = self.dropout(self.embedding(x))
         if x.shape[1] == 0:  # torch's LSTM refuses sequences without steps
             return embedded.new_zeros(len(x), 0, self.output_size), state
-        before = state.hidden.transpose(0, 1).contiguous(), state.cell.transpose(0, 1).contiguous()
-        y, (hidden, cell) = self.lstm(embedded, before)
-        after = LSTMPredictorState(
-            hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous()
-        )
+        y, hidden, cell = (self._step if x.shape[1] == 1 else self._sequence)(embedded, state)
+        # Autocast lowers what the LSTM returns, but a stream keeps its state's precision.
+        after = LSTMPredictorState(hidden.to(state.hidden.dtype), cell.to(state.cell.dtype))
         return self.projection(self.dropout(self.norm(y))), after
+
+    def _sequence(self, x: Tensor, state: LSTMPredictorState) -> tuple[Tensor, Tensor, Tensor]:
+        """Output (B, U, H), hidden and cell state (B, layers, H)."""
+        before = state.hidden.transpose(0, 1).contiguous(), state.cell.transpose(0, 1).contiguous()
+        y, (hidden, cell) = self.lstm(x, before)
+        return y, hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous()
+
+    def _step(self, x: Tensor, state: LSTMPredictorState) -> tuple[Tensor, Tensor, Tensor]:
+        """A single label, as in a search.
+
+        On CPU, torch's LSTM reorders its weights at each call, which takes 8 times as long as a
+        step of 640 cells.
+        """
+        y, hidden, cell = x[:, 0], [], []
+        for layer, weights in enumerate(self.lstm.all_weights):
+            y = self.dropout(y) if layer else y
+            before = state.hidden[:, layer], state.cell[:, layer]
+            y, memory = torch.lstm_cell(y, before, *weights)
+            hidden.append(y)
+            cell.append(memory)
+        return y[:, None], torch.stack(hidden, 1), torch.stack(cell, 1)

@@ -33,6 +33,16 @@ class Predictor(StreamingModule[S]):
     -----
     input : (B, U) int64 labels
     output : (B, U, output_size), after each label
+
+    Example
+    -------
+    >>> from sb_alexa.transducer.stateless_predictor import StatelessPredictor
+    >>> predictor = StatelessPredictor(num_labels=9, embedding_size=4)
+    >>> histories = predictor.all_histories(torch.tensor([[5, 6]]))
+    >>> first, state = predictor.start(batch_size=1)
+    >>> second, state = predictor.forward_chunk(torch.tensor([[5]]), state)
+    >>> torch.allclose(torch.cat([first, second], dim=1), histories[:, :2])
+    True
     """
 
     num_labels: int

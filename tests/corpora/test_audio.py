@@ -127,6 +127,34 @@ def test_the_header_alone_would_not_find_truncation(tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "cut.flac").frames == 48_000
 
 
+@pytest.mark.parametrize("num_announced", [48_001, 52_096, 2**35])
+def test_a_header_that_announces_more_than_there_is(tmp_path: Path, num_announced: int) -> None:
+    content = bytearray(write_noise(tmp_path / "a.flac").read_bytes())
+    content[21] = (content[21] & 0xF0) | (num_announced >> 32)
+    content[22:26] = (num_announced & 0xFFFFFFFF).to_bytes(4, "big")
+    (tmp_path / "a.flac").write_bytes(content)
+    with pytest.raises(AudioError, match=r"a\.flac: "):
+        inspect_audio(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("full_decode", [True, False])
+def test_a_decoder_that_ends_early_without_an_error_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_decode: bool
+) -> None:
+    class EndsEarly(soundfile.SoundFile):
+        """What other releases of libsndfile do with a truncated file."""
+
+        def read(self, *args, **kwargs):
+            return super().read(*args, **kwargs)[:-1]
+
+    write_noise(tmp_path / "a.flac")
+    monkeypatch.setattr(soundfile, "SoundFile", EndsEarly)
+    with pytest.raises(AudioError, match=r"a\.flac: holds 47999 of the 48000 samples announced"):
+        inspect_audio(tmp_path / "a.flac", full_decode=full_decode)
+    with pytest.raises(AudioError, match=r"a\.flac: holds 47999 of the 48000 samples announced"):
+        read_audio(tmp_path / "a.flac")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_samples_that_are_not_numbers_are_refused(tmp_path: Path, value: float) -> None:
     samples = np.zeros(100, dtype=np.float32)

@@ -9,7 +9,8 @@ from sb_alexa.nn.lstm import STEPWISE_FRAMES, StreamingLSTM
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_loop_over_frames_equals_torch(batch: int) -> None:
     lstm = StreamingLSTM(input_size=5, hidden_size=7).double()
-    torch.nn.init.normal_(lstm.lstm.bias_hh_l0)
+    for parameter in lstm.parameters():
+        torch.nn.init.normal_(parameter)
     x = torch.randn(batch, STEPWISE_FRAMES, 5, dtype=torch.float64)
     expected, (hidden, cell) = lstm.lstm(x)
     with torch.no_grad():
@@ -31,8 +32,9 @@ def test_long_chunks_without_gradients_equal_short_ones() -> None:
 
 def test_forget_gates_start_open() -> None:
     lstm = StreamingLSTM(input_size=3, hidden_size=4, forget_gate_bias=1.5)
-    bias = lstm.lstm.bias_ih_l0 + lstm.lstm.bias_hh_l0
-    assert bias.tolist() == [0.0] * 4 + [1.5] * 4 + [0.0] * 8
+    parameters = dict(lstm.lstm.named_parameters())
+    biases = parameters["bias_ih_l0"] + parameters["bias_hh_l0"]
+    assert biases.tolist() == [0.0] * 4 + [1.5] * 4 + [0.0] * 8
 
 
 def test_sizes_are_checked() -> None:

@@ -41,7 +41,7 @@ def test_dropout_acts_in_training_only() -> None:
 
 
 def test_a_signal_survives_six_layers() -> None:
-    """With torch's own initialisation the output of the paper's stack hardly depends on its input."""
+    """With torch's own initialisation 0.0006 of it is left, and the model ignores the audio."""
     layers = [
         LSTMBlock(input_size=192 if i == 0 else 128, hidden_size=160, projection_size=128)
         for i in range(6)
@@ -50,7 +50,7 @@ def test_a_signal_survives_six_layers() -> None:
     with torch.no_grad():
         for layer in layers:
             x = layer(x)
-    assert x.std(dim=(0, 1)).mean() > 0.02
+    assert x.std(dim=(0, 1)).mean() > 0.1
 
 
 def test_sizes_are_checked() -> None:

@@ -24,6 +24,9 @@ from sb_alexa.losses.transducer import transducer_loss
 from sb_alexa.training.dataio import SpeechBatch
 from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
 from sb_alexa.training.recognition import RecognitionExperiment
+from sb_alexa.training.schedules import LossWeights
+from sb_alexa.transducer.ctc_best_path import ctc_best_path
+from sb_alexa.transducer.hypothesis import Hypothesis
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,18 @@ class TransducerASR(RecognitionExperiment):
         if weights.transducer > 0:
             loss = loss + weights.transducer * self.transducer(predictions, batch)
         if stage != Stage.TRAIN:
-            hypotheses = self.hparams.search(predictions.encoder_out, predictions.num_frames)
-            self.record(batch, hypotheses, float(loss))
+            self.record(batch, self.recognise(predictions, weights), float(loss))
         return loss
+
+    def recognise(self, predictions: TransducerOutput, weights: LossWeights) -> list[Hypothesis]:
+        """Greedy search; the best CTC path as long as the transducer has not begun to train."""
+        if weights.transducer > 0:
+            return self.hparams.search(predictions.encoder_out, predictions.num_frames)
+        log_probs = self.ctc_log_probs(predictions)
+        return ctc_best_path(log_probs, predictions.num_frames)
+
+    def ctc_log_probs(self, predictions: TransducerOutput) -> Tensor:
+        return self.modules.ctc_head(predictions.encoder_out).float().log_softmax(-1)
 
     def transducer(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
         """Nats per utterance."""
@@ -79,9 +91,8 @@ class TransducerASR(RecognitionExperiment):
 
     def ctc(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
         """Nats per utterance; utterances with more labels than frames are left out and counted."""
-        log_probs = self.modules.ctc_head(predictions.encoder_out).float().log_softmax(-1)
         losses, possible = ctc_loss_with_skips(
-            log_probs, batch.labels, predictions.num_frames, batch.num_labels
+            self.ctc_log_probs(predictions), batch.labels, predictions.num_frames, batch.num_labels
         )
         if not bool(possible.all()):
             self.dropped_ctc_terms += int((~possible).sum())
@@ -97,6 +108,7 @@ def prepare(values: dict[str, Any]) -> PreparedLibriSpeech:
         values["dev_splits"],
         values["test_splits"],
         num_word_pieces=values["num_word_pieces"],
+        max_bad_fraction=values["max_bad_fraction"],
         skip_prep=values["skip_prep"],
     )
 

@@ -1,0 +1,216 @@
+"""`sb-alexa transcribe`: audio files, raw samples or a microphone to text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sb_alexa.commands.transcribe_output import JsonLines, LiveText, PlainText
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sb_alexa.inference.asr import TransducerASR
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+_EPILOG = """\
+Without --stream a file is transcribed as a whole and only its text is printed. With --stream it is
+given to the model in chunks, and the text appears as it is recognised, with the time of the audio;
+the result is the same. `-` (raw signed 16-bit little-endian mono samples on standard input) and
+--microphone always stream. Audio at another sampling rate than the model's is converted.
+
+--json-lines prints one JSON object per line: {"type": "partial" or "final", "source", "text",
+"words": [{"word", "start", "end", "confidence"}, ...] so far, "audio_s", "latency_ms"}. Times are
+in seconds of audio; the latency is that from the arrival of a chunk to its text.
+
+Ctrl-C prints what has been recognised so far and ends. Exit code 2: a file could not be read.
+
+example:
+  sb-alexa transcribe results/demo/model talk.wav
+  sb-alexa transcribe results/demo/model talk.wav --stream --realtime
+  sb-alexa transcribe results/demo/model *.flac --json-lines > talks.jsonl
+  ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | sb-alexa transcribe results/demo/model -
+  sb-alexa transcribe results/demo/model --microphone
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.epilog = _EPILOG
+    parser.add_argument("folder", metavar="FOLDER", help="folder of a trained model")
+    parser.add_argument(
+        "audio", metavar="AUDIO", nargs="*", help="audio files; - reads raw samples from a pipe"
+    )
+    parser.add_argument("--stream", action="store_true", help="show the text as it is recognised")
+    parser.add_argument(
+        "--microphone", action="store_true", help="listen to the default microphone until Ctrl-C"
+    )
+    parser.add_argument(
+        "--chunk-ms",
+        type=float,
+        default=160.0,
+        help="audio given to the model at a time, in milliseconds (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--realtime", action="store_true", help="stream files at the speed of speech"
+    )
+    parser.add_argument(
+        "--sample-rate",
+        type=int,
+        help="samples per second on standard input (default: the model's)",
+    )
+    parser.add_argument("--json-lines", action="store_true", help="print JSON objects, one a line")
+    parser.add_argument(
+        "--device", help="such as cpu or cuda:0 (default: the first GPU, if there is one)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transcribe.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        What `add_arguments` declares.
+
+    Returns
+    -------
+    exit_code : int
+        0 done (Ctrl-C at a live source included), 2 if a file could not be read, 130 after Ctrl-C
+        in a file.
+    """
+    _check(args)
+    from sb_alexa.inference.asr import TransducerASR
+
+    if not Path(args.folder).is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {args.folder}; give the folder of a trained model"
+        )
+    run_opts = {"device": args.device} if args.device else None
+    asr = TransducerASR.from_hparams(args.folder, run_opts=run_opts)
+    if args.microphone:
+        return _stream(asr, "microphone", _microphone(asr, args), args, is_live=True)
+    if args.audio == ["-"]:
+        return _stream(asr, "-", _standard_input(asr, args), args, is_live=True)
+    code = DONE
+    for path in args.audio:
+        try:
+            samples = asr.load_audio(path)
+        except (ValueError, OSError) as error:
+            # The other files may be good; this one decides the exit code.
+            print(f"sb-alexa: error: {error}", file=sys.stderr)
+            code = BAD_INPUT
+            continue
+        if args.stream or args.realtime:
+            if _stream(asr, path, _file_chunks(asr, samples, args), args) == INTERRUPTED:
+                return INTERRUPTED
+        else:
+            _whole(asr, path, samples, args)
+    return code
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.microphone and args.audio:
+        raise ValueError("give audio files or --microphone, not both")
+    if not args.microphone and not args.audio:
+        raise ValueError("give an audio file, - for raw samples on standard input, or --microphone")
+    if "-" in args.audio and len(args.audio) > 1:
+        raise ValueError("- (standard input) cannot be mixed with files; use two calls")
+    if args.sample_rate is not None and args.audio != ["-"]:
+        raise ValueError("--sample-rate is for standard input; files tell their own")
+    if args.sample_rate is not None and args.sample_rate <= 0:
+        raise ValueError(f"--sample-rate must be > 0 Hz, got {args.sample_rate}")
+    if not 1 <= args.chunk_ms <= 60_000:
+        raise ValueError(f"--chunk-ms must be between 1 and 60000, got {args.chunk_ms:g}")
+
+
+def _whole(asr: TransducerASR, path: str, samples: Tensor, args: argparse.Namespace) -> None:
+    start = time.monotonic()
+    update = asr.recognize(samples)
+    latency_ms = 1000 * (time.monotonic() - start)
+    printer = JsonLines(path) if args.json_lines else PlainText(path, named=len(args.audio) > 1)
+    printer.final(update, update.words, latency_ms)
+
+
+def _stream(
+    asr: TransducerASR,
+    source: str,
+    chunks: Iterable[tuple[Tensor, float]],
+    args: argparse.Namespace,
+    is_live: bool = False,
+) -> int:
+    """Recognise chunks (samples, time of arrival) and print; Ctrl-C ends the audio only."""
+    printer = JsonLines(source) if args.json_lines else LiveText(source, len(args.audio) > 1)
+    session = asr.streaming_session()
+    text, code, arrived = "", DONE, None
+    try:
+        for samples, arrived in chunks:
+            update = session.push(samples)
+            if update.text != text:
+                text = update.text
+                printer.partial(update, session.words, _milliseconds_since(arrived))
+    except KeyboardInterrupt:
+        code = DONE if is_live else INTERRUPTED
+        arrived = time.monotonic()
+    finally:
+        # After an error in the audio, too, what was recognised before is shown.
+        if arrived is not None:
+            update = session.finish()
+            printer.final(update, session.words, _milliseconds_since(arrived))
+    return code
+
+
+def _file_chunks(
+    asr: TransducerASR, samples: Tensor, args: argparse.Namespace
+) -> Iterator[tuple[Tensor, float]]:
+    from sb_alexa.inference.audio_sources import chunks
+
+    start, num_samples = time.monotonic(), 0
+    for chunk in chunks(samples, round(args.chunk_ms * asr.sample_rate / 1000)):
+        num_samples += len(chunk)
+        if args.realtime:
+            # A chunk arrives when its last sample has been spoken, even if the model is late.
+            arrives = start + num_samples / asr.sample_rate
+            time.sleep(max(arrives - time.monotonic(), 0))
+            yield chunk, arrives
+        else:
+            yield chunk, time.monotonic()
+
+
+def _standard_input(asr: TransducerASR, args: argparse.Namespace) -> Iterator[tuple[Tensor, float]]:
+    from sb_alexa.inference.audio_sources import pcm_chunks
+
+    if sys.stdin.isatty():
+        raise ValueError(
+            "standard input is a terminal; pipe raw 16-bit samples into it, for example "
+            "`ffmpeg -i FILE -f s16le -ac 1 -ar 16000 - | sb-alexa transcribe FOLDER -`"
+        )
+    return _arriving(
+        pcm_chunks(
+            sys.stdin.buffer,
+            rate_hz=args.sample_rate or asr.sample_rate,
+            sample_rate=asr.sample_rate,
+            chunk_ms=args.chunk_ms,
+        )
+    )
+
+
+def _microphone(asr: TransducerASR, args: argparse.Namespace) -> Iterator[tuple[Tensor, float]]:
+    from sb_alexa.inference.audio_sources import microphone_chunks
+
+    print("Listening; Ctrl-C ends.", file=sys.stderr)
+    return _arriving(microphone_chunks(sample_rate=asr.sample_rate, chunk_ms=args.chunk_ms))
+
+
+def _arriving(chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, float]]:
+    for chunk in chunks:
+        yield chunk, time.monotonic()
+
+
+def _milliseconds_since(moment: float) -> float:
+    return 1000 * (time.monotonic() - moment)

@@ -1,0 +1,373 @@
+"""A trained recogniser, opened from its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from speechbrain.inference.interfaces import Pretrained
+from speechbrain.utils.fetching import FetchConfig, fetch
+from torch import Tensor
+
+from sb_alexa.inference.audio_sources import chunks, read_recording
+from sb_alexa.inference.model_folder import FILES, Model, ModelFolderError, read_model_folder
+from sb_alexa.inference.transcription import Transcript, Update
+from sb_alexa.lengths import absolute_lengths
+from sb_alexa.streaming.session import StreamingBatch, StreamingSession
+from sb_alexa.transducer.hypothesis import Hypothesis
+
+# Longer recordings go through a session: the result is the same, and memory stays constant.
+_LONGEST_WHOLE_S = 60.0
+
+
+class TransducerASR(Pretrained):
+    """Speech recognition with a transducer, offline and streaming.
+
+    The methods that `speechbrain.inference.EncoderDecoderASR` has too take and return the same.
+    `mods` holds the modules, `hparams` everything in the YAML.
+
+    Arguments
+    ---------
+    modules : dict
+        `features`, `encoder`, `predictor`, `joiner` and, if trained, `ctc_head`.
+    hparams : dict
+        `sample_rate`, `search` and `word_pieces`, at least.
+    run_opts : dict | None
+        SpeechBrain's run options, for example ``{"device": "cuda:0"}``.
+
+    Example
+    -------
+    ::
+
+        asr = TransducerASR.from_hparams(source="results/mini/model")
+        asr.transcribe_file("talk.wav")  # 'TURN ON THE LIGHT'
+        for update in asr.transcribe_file_streaming("talk.wav", chunk_ms=160):
+            print(update.audio_s, update.text)
+    """
+
+    HPARAMS_NEEDED = ["sample_rate", "search", "word_pieces"]
+    MODULES_NEEDED = ["features", "encoder"]
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        hparams: Mapping[str, Any],
+        run_opts: Mapping[str, Any] | None = None,
+        freeze_params: bool = True,
+    ) -> None:
+        missing = [key for key in self.HPARAMS_NEEDED if key not in hparams]
+        missing += [key for key in self.MODULES_NEEDED if key not in modules]
+        if missing:
+            raise ModelFolderError(
+                f"the model has no {', '.join(missing)}; write the folder with all keys of the "
+                "recipe's model (model_configuration)"
+            )
+        super().__init__(dict(modules), dict(hparams), _with_device(run_opts), freeze_params)
+        # The transcript of a batch must not depend on what training left switched on.
+        self.mods.eval()
+
+    @classmethod
+    def from_hparams(
+        cls,
+        source: str | os.PathLike[str],
+        savedir: str | os.PathLike[str] | None = None,
+        overrides: str | Mapping[str, Any] | None = None,
+        run_opts: Mapping[str, Any] | None = None,
+        *,
+        trusted_constructors: Collection[str] = (),
+        fetch_config: FetchConfig | None = None,
+    ) -> TransducerASR:
+        """Open a model folder. Unlike SpeechBrain's method of this name, it is safe for folders of
+        strangers.
+
+        Arguments
+        ---------
+        source : str or path-like
+            The folder that training wrote, or the name of a model on the Hugging Face hub
+            (``user/model``).
+        savedir : str or path-like, optional
+            Where to put what is downloaded; by default the cache of huggingface_hub. Local folders
+            are used in place.
+        overrides : str | Mapping | None
+            Changes to the YAML, for example ``{"search": {"max_symbols_per_frame": 3}}``.
+        run_opts : Mapping | None
+            SpeechBrain's run options. By default the model runs on the first CUDA device, if there
+            is one.
+        trusted_constructors : collection of str
+            Full names of classes of your own that the YAML may construct.
+        fetch_config : FetchConfig | None
+            SpeechBrain's options for downloading (revision, token, ...).
+
+        Returns
+        -------
+        TransducerASR
+            Ready to use.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the source is neither a folder nor a model on the hub.
+        ModelFolderError
+            If the folder is not a whole model.
+        UnsafeYamlError
+            If its YAML asks for anything that a model does not need.
+        """
+        folder = _local_folder(source, savedir, fetch_config or FetchConfig())
+        model = read_model_folder(folder, overrides, trusted_constructors=trusted_constructors)
+        return cls.from_model(model, run_opts)
+
+    @classmethod
+    def from_model(cls, model: Model, run_opts: Mapping[str, Any] | None = None) -> TransducerASR:
+        """Wrap a model that is open already.
+
+        Arguments
+        ---------
+        model : Model
+            From `read_model_folder`.
+        run_opts : Mapping | None
+            SpeechBrain's run options.
+
+        Returns
+        -------
+        TransducerASR
+            Ready to use.
+        """
+        hparams = {**model.hparams, "word_pieces": model.word_pieces}
+        return cls(model.modules, hparams, run_opts)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second."""
+        return self.hparams.sample_rate
+
+    def load_audio(
+        self, path: str | os.PathLike[str], savedir: str | os.PathLike[str] | None = None
+    ) -> Tensor:
+        """Read a recording as the model wants it.
+
+        Arguments
+        ---------
+        path : str or path-like
+            An audio file; channels are averaged and other sample rates converted.
+        savedir : str or path-like, optional
+            Ignored: files are read in place.
+
+        Returns
+        -------
+        Tensor
+            (N,) on the model's device.
+        """
+        return read_recording(path, self.sample_rate).to(self.device)
+
+    def transcribe_file(self, path: str | os.PathLike[str]) -> str:
+        """Transcribe a recording of any length.
+
+        Arguments
+        ---------
+        path : str or path-like
+            An audio file.
+
+        Returns
+        -------
+        str
+            Its text.
+        """
+        return self.recognize(self.load_audio(path)).text
+
+    def recognize(self, samples: Tensor) -> Update:
+        """Transcribe one recording, with times.
+
+        Arguments
+        ---------
+        samples : Tensor
+            (N,) at the model's sample rate.
+
+        Returns
+        -------
+        Update
+            All word pieces and words, with times and confidences.
+        """
+        if len(samples) > _LONGEST_WHOLE_S * self.sample_rate:
+            session = self.streaming_session()
+            first, last = session.push(samples), session.finish()
+            tokens = first.tokens + last.tokens
+            return Update(tokens, session.words, last.text, last.audio_s, is_final=True)
+        hypothesis = self._recognize_batch(samples[None], torch.ones(1))[0]
+        seconds_per_frame = self._samples_per_frame() / self.sample_rate
+        transcript = Transcript(self.hparams.word_pieces, seconds_per_frame)
+        tokens = tuple(transcript.add(hypothesis))
+        transcript.finish()
+        audio_s = len(samples) / self.sample_rate
+        return Update(tokens, tuple(transcript.words), transcript.text, audio_s, is_final=True)
+
+    def encode_batch(self, wavs: Tensor, wav_lens: Tensor) -> Tensor:
+        """Run the front end and the encoder.
+
+        Arguments
+        ---------
+        wavs : Tensor
+            (B, N) samples, padded on the right.
+        wav_lens : Tensor
+            (B,) relative lengths.
+
+        Returns
+        -------
+        Tensor
+            (B, T, C), zero after the end of each recording.
+        """
+        return self._encode(wavs, wav_lens)[0]
+
+    def transcribe_batch(self, wavs: Tensor, wav_lens: Tensor) -> tuple[list[str], list[list[int]]]:
+        """Transcribe a batch; the result of a recording does not depend on the others or on
+        padding.
+
+        Arguments
+        ---------
+        wavs : Tensor
+            (B, N) samples, padded on the right.
+        wav_lens : Tensor
+            (B,) relative lengths.
+
+        Returns
+        -------
+        list of str
+            Text of each recording.
+        list of list of int
+            Its labels.
+        """
+        tokens = [list(one.tokens) for one in self._recognize_batch(wavs, wav_lens)]
+        texts = (self.hparams.word_pieces.decode(labels) for labels in tokens)
+        # A piece may be a space alone; words are separated by one.
+        return [" ".join(text.split()) for text in texts], tokens
+
+    def forward(self, wavs: Tensor, wav_lens: Tensor) -> tuple[list[str], list[list[int]]]:
+        """`transcribe_batch`."""
+        return self.transcribe_batch(wavs, wav_lens)
+
+    def transcribe_file_streaming(
+        self, path: str | os.PathLike[str], chunk_ms: float = 160.0
+    ) -> Iterator[Update]:
+        """Transcribe a recording as if it arrived live.
+
+        Arguments
+        ---------
+        path : str or path-like
+            An audio file.
+        chunk_ms : float
+            Audio given to the model at a time, in milliseconds.
+
+        Yields
+        ------
+        Update
+            After each chunk and, with `is_final`, after the last.
+        """
+        samples = self.load_audio(path)
+        session = self.streaming_session()
+        for chunk in chunks(samples, round(chunk_ms * self.sample_rate / 1000)):
+            yield session.push(chunk)
+        yield session.finish()
+
+    def streaming_session(self) -> StreamingSession:
+        """Open a live stream.
+
+        Returns
+        -------
+        StreamingSession
+            Independent of all others; the weights are shared.
+        """
+        return StreamingSession(**self._parts())
+
+    def streaming_batch(self, chunk_ms: float = 150.0) -> StreamingBatch:
+        """Open a group of live streams that are recognised together.
+
+        Arguments
+        ---------
+        chunk_ms : float
+            Audio that a step advances a stream by, in milliseconds.
+
+        Returns
+        -------
+        StreamingBatch
+            Without streams yet.
+        """
+        return StreamingBatch(**self._parts(), chunk_ms=chunk_ms)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "features": self.mods["features"],
+            "encoder": self.mods["encoder"],
+            "search": self.hparams.search,
+            "word_pieces": self.hparams.word_pieces,
+            "sample_rate": self.sample_rate,
+        }
+
+    def _samples_per_frame(self) -> int:
+        return self.mods["features"].geometry.hop * self.mods["encoder"].geometry.hop
+
+    def _encode(self, wavs: Tensor, wav_lens: Tensor) -> tuple[Tensor, Tensor]:
+        _check_batch(wavs, wav_lens)
+        num_samples = absolute_lengths(wav_lens, wavs.shape[1]).to(self.device)
+        features, encoder = self.mods["features"], self.mods["encoder"]
+        with torch.no_grad(), self.inference_ctx:
+            frames = features.forward_counted(wavs.to(self.device).float(), num_samples)
+            num_frames = features.num_outputs(num_samples)
+            encoder_out = encoder.forward_counted(frames, num_frames)
+        return encoder_out, encoder.num_outputs(num_frames)
+
+    def _recognize_batch(self, wavs: Tensor, wav_lens: Tensor) -> list[Hypothesis]:
+        encoder_out, num_frames = self._encode(wavs, wav_lens)
+        with torch.no_grad(), self.inference_ctx:
+            return self.hparams.search(encoder_out, num_frames)
+
+
+def _with_device(run_opts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """SpeechBrain would also choose accelerators that lack float64, which running sums need."""
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    return {"device": device, **(run_opts or {})}
+
+
+def _check_batch(wavs: Tensor, wav_lens: Tensor) -> None:
+    if wavs.dim() != 2 or not wavs.is_floating_point():
+        raise ValueError(
+            f"wavs is a floating point tensor (B, N) of one channel each, got {wavs.dtype} "
+            f"{tuple(wavs.shape)}; average the channels, and divide 16-bit integers by 32768"
+        )
+    if wav_lens.shape != wavs.shape[:1]:
+        raise ValueError(
+            f"wav_lens holds a relative length for each of the {wavs.shape[0]} recordings, "
+            f"got shape {tuple(wav_lens.shape)}"
+        )
+    finite = wavs.isfinite()
+    if not bool(finite.all()):
+        row, sample = (~finite).nonzero()[0].tolist()
+        raise ValueError(
+            f"sample {sample} of recording {row} of the batch is {wavs[row, sample].item()}; "
+            "replace what is not finite (0.0 is silence)"
+        )
+
+
+def _local_folder(
+    source: str | os.PathLike[str],
+    savedir: str | os.PathLike[str] | None,
+    fetch_config: FetchConfig,
+) -> Path:
+    if Path(source).is_dir():
+        return Path(source)
+    name = os.fspath(source)
+    if Path(source).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        raise FileNotFoundError(f"there is no folder {name}; give the folder of a trained model")
+    try:
+        paths = [
+            Path(fetch(file, source=name, savedir=savedir, fetch_config=fetch_config))
+            for file in FILES
+        ]
+    except Exception as error:  # the hub, its client and the network fail in many ways
+        raise FileNotFoundError(
+            f"there is no folder {name}, and no such model can be had from the Hugging Face hub: "
+            f"{error}"
+        ) from error
+    return paths[0].parent

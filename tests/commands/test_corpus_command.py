@@ -1,0 +1,61 @@
+"""`sb-alexa corpus`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sb_alexa import cli
+from sb_alexa.corpora import librispeech_layout
+from sb_alexa.corpora.librispeech_layout import SplitSpec
+
+
+@pytest.fixture
+def tiny_splits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """A corpus of two readers; what was asked for is recorded."""
+    asked: list[dict[str, float]] = []
+
+    def splits(**arguments: float) -> dict[str, SplitSpec]:
+        asked.append(arguments)
+        return {"train-clean": SplitSpec(1, 2), "test-clean": SplitSpec(1, 1)}
+
+    monkeypatch.setattr(librispeech_layout, "default_splits", splits)
+    return asked
+
+
+def test_writes_the_layout_and_says_what_it_holds(
+    tmp_path: Path, tiny_splits: list[dict[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "corpus"
+    arguments = [str(folder), "--num-train-speakers", "48", "--hours", "1.5", "--num-workers", "1"]
+    assert cli.main(["corpus", *arguments]) == 0
+    assert tiny_splits == [{"num_train_speakers": 48, "hours_of_training": 1.5}]
+    assert len(list(folder.glob("train-clean/*/*/*.flac"))) == 2
+    output = capsys.readouterr().out
+    assert "train-clean     1 speakers x 2 utterances" in output
+    assert f"0.00 hours of synthetic speech in {folder}" in output
+
+
+def test_seed_decides_the_bytes(tmp_path: Path, tiny_splits: list[dict[str, float]]) -> None:
+    first = {}
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        assert cli.main(["corpus", str(tmp_path / name), "--seed", seed, "--quiet"]) == 0
+        flac = next((tmp_path / name).glob("test-clean/*/*/*.flac"))
+        first[name] = flac.read_bytes()
+    assert first["a"] == first["b"]
+    assert first["a"] != first["c"]
+
+
+def test_a_folder_with_something_else_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("dear")
+    assert cli.main(["corpus", str(tmp_path)]) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "thesis.tex").read_text() == "dear"
+
+
+def test_zero_hours_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["corpus", str(tmp_path / "c"), "--hours", "0"]) == 2
+    assert "hours_of_training must be > 0" in capsys.readouterr().err

@@ -1,0 +1,83 @@
+"""Merging and checking of recipe YAMLs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sb_alexa.training.configuration import Configuration, ConfigurationError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "part.yaml").write_text("double: !ref <size> * 2\nlayer: !new:torch.nn.ReLU\n")
+    (tmp_path / "base.yaml").write_text(
+        "size: 4\n"
+        "include: [part.yaml]\n"
+        "linear: !new:torch.nn.Linear\n"
+        "    in_features: !ref <size>\n"
+        "    out_features: !ref <double>\n"
+        "used: {a: 1, b: 2}\n"
+    )
+    (tmp_path / "delta.yaml").write_text("base: base.yaml\nsize: 5\nused: {b: 3}\n")
+    return tmp_path
+
+
+def test_parts_share_one_namespace(folder: Path) -> None:
+    built = Configuration.from_file(folder / "base.yaml").build()
+    assert built["linear"].weight.shape == (8, 4)
+
+
+def test_a_delta_changes_what_it_names(folder: Path) -> None:
+    configuration = Configuration.from_file(folder / "delta.yaml", "used: {a: 7}")
+    assert configuration.build()["linear"].weight.shape == (10, 5)
+    assert configuration.values()["used"] == {"a": 7, "b": 3}
+
+
+def test_a_delta_replaces_a_whole_object_by_its_tag(folder: Path) -> None:
+    (folder / "other.yaml").write_text("base: base.yaml\nlinear: !new:torch.nn.Tanh\n")
+    assert type(Configuration.from_file(folder / "other.yaml").build()["linear"]).__name__ == "Tanh"
+
+
+def test_an_override_extends_an_object_s_arguments(folder: Path) -> None:
+    built = Configuration.from_file(folder / "base.yaml", {"linear": {"bias": False}}).build()
+    assert built["linear"].bias is None
+
+
+@pytest.mark.parametrize("overrides", ["sise: 3", {"sise": 3}])
+def test_an_unknown_override_names_the_nearest_key(folder: Path, overrides: str | dict) -> None:
+    with pytest.raises(ConfigurationError, match="unknown key 'sise'.*did you mean 'size'"):
+        Configuration.from_file(folder / "base.yaml", overrides)
+
+
+def test_a_typo_in_a_delta_is_refused(folder: Path) -> None:
+    (folder / "typo.yaml").write_text("base: base.yaml\nused: {aa: 3}\n")
+    with pytest.raises(ConfigurationError, match=r"typo.yaml sets the unknown key 'aa'"):
+        Configuration.from_file(folder / "typo.yaml")
+
+
+def test_a_key_that_nothing_reads_is_refused(folder: Path) -> None:
+    Configuration.from_file(folder / "base.yaml").check_keys({"linear", "layer", "used"})
+    (folder / "part.yaml").write_text("double: 8\nlayer: 3\nlaier: 4\n")  # a typo in an included file
+    with pytest.raises(ConfigurationError, match="laier: did you mean 'layer'"):
+        Configuration.from_file(folder / "base.yaml").check_keys({"linear", "layer", "used"})
+
+
+def test_a_wrong_argument_names_class_and_argument(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="torch.nn.Linear.*out_featuers"):
+        Configuration.from_file(folder / "base.yaml", {"linear": {"out_featuers": 3}}).build()
+
+
+def test_files_that_include_each_other_are_refused(folder: Path) -> None:
+    (folder / "part.yaml").write_text("include: [base.yaml]\n")
+    with pytest.raises(ConfigurationError, match="includes itself"):
+        Configuration.from_file(folder / "base.yaml")
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no file .*nothing.yaml"):
+        Configuration.from_file(folder / "nothing.yaml")
+    (folder / "delta.yaml").write_text("base: nothing.yaml\n")
+    with pytest.raises(ConfigurationError, match="nothing.yaml .included by .*delta.yaml"):
+        Configuration.from_file(folder / "delta.yaml")
