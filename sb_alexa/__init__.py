@@ -1,3 +1,3 @@
-"""Streaming speech recognition for SpeechBrain; importing the package itself loads nothing heavy."""
+"""Streaming speech recognition for SpeechBrain; importing the package itself is instant."""
 
 __version__ = "0.1.0"

@@ -9,8 +9,9 @@ from torch import Tensor
 def absolute_lengths(relative_lens: Tensor, max_length: int) -> Tensor:
     """Turn relative lengths into counts, ``round(relative * max_length)``.
 
-    The product is taken in float64: in float32 a truncation instead of a rounding loses the last frame for
-    thousands of (length, maximum) pairs, and every caller that rounds for itself rounds differently.
+    The product is taken in float64: in float32 a truncation instead of a rounding loses the last
+    frame for thousands of (length, maximum) pairs, and every caller that rounds for itself rounds
+    differently.
 
     Arguments
     ---------

@@ -30,8 +30,9 @@ def realdata() -> Path:
 def pytest_collection_modifyitems() -> Iterator[None]:
     """Keep Hypothesis from loading SpeechBrain's lazy modules.
 
-    Hypothesis asks every loaded module for its file; a lazy module of SpeechBrain answers by importing a package that
-    need not be installed, and the whole test session ends (speechbrain issue 2995).
+    Hypothesis asks every loaded module for its file; a lazy module of SpeechBrain answers by
+    importing a package that need not be installed, and the whole test session ends (issue 2995 of
+    speechbrain).
     """
     for module in list(sys.modules.values()):
         if type(module).__module__ == "speechbrain.utils.importutils":

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import contracts
 import pytest
 import torch
-from contracts import Case
 from torch import Tensor, nn
 
 from sb_alexa.streaming.frames import FrameGeometry
 from sb_alexa.streaming.module import StreamingModule
 from sb_alexa.streaming.state import State
+from tests import contracts
+from tests.contracts import Case
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from contracts import CHECKS, Case
 
 import sb_alexa
 from sb_alexa.streaming.module import StreamingModule
+from tests.contracts import CHECKS, Case
 
 SMALL_CONV_RNNT = (
     "local_channels: [4, 3], local_kernel_size: 3, global_dilations: [1, 2], reduction_ratio: 2, "

@@ -18,14 +18,10 @@ from tqdm import tqdm
 
 from sb_alexa.corpora.fresh_processes import map_in_fresh_processes
 from sb_alexa.corpora.random_streams import Purpose, stream
-from sb_alexa.corpora.reader_folder import (
-    UNFINISHED,
-    ReaderFolder,
-    write_atomically,
-    write_reader,
-)
+from sb_alexa.corpora.reader_folder import UNFINISHED, ReaderFolder, write_reader
 from sb_alexa.corpora.sentences import PARTITIONS, CommandGrammar, SentenceSource, TextSentences
 from sb_alexa.corpora.speaker_table import SPEAKER_COLUMNS
+from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.synthesis import require_espeak
 from sb_alexa.corpora.voices import check_hardness, make_speakers
 
@@ -181,11 +177,11 @@ def write_librispeech(
     if stamp.get("complete") and len(done) == len(readers) and _has_tables(folder):
         return folder
     require_espeak()
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    write_atomically(folder / _STAMP, _as_json({"arguments": arguments, "complete": False}))
     jobs = [(reader, _sentences(reader, source)) for reader in readers if reader not in done]
-    for reader, _ in jobs:
-        shutil.rmtree(reader.audio_folder, ignore_errors=True)
+    # Damaged readers go before the stamp does: a resumed run trusts the folders it finds.
+    for leftover in (folder / UNFINISHED, *(reader.audio_folder for reader, _ in jobs)):
+        shutil.rmtree(leftover, ignore_errors=True)
+    _write_atomically(folder / _STAMP, _as_json({"arguments": arguments, "complete": False}))
     with (
         tqdm(
             total=sum(reader.num_utterances for reader in readers),
@@ -236,15 +232,11 @@ def _readers(
     readers = []
     for split, spec in splits.items():
         partition = _partition(split)
-        speakers = make_speakers(
-            spec.num_speakers,
-            seed=seed,
-            first_id=_FIRST_READER[partition] + num_readers[partition],
-            hardness=hardness,
-        )
+        first_id = _FIRST_READER[partition] + num_readers[partition]
         num_readers[partition] += spec.num_speakers
         if num_readers[partition] > _MAX_READERS:
             raise ValueError(f"more than {_MAX_READERS} {partition} speakers in all; ask for fewer")
+        speakers = make_speakers(spec.num_speakers, seed=seed, first_id=first_id, hardness=hardness)
         readers += [
             ReaderFolder(folder, split, speaker, spec.num_utterances_per_speaker, seed)
             for speaker in speakers
@@ -301,16 +293,16 @@ def _read_stamp(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     return stamp
 
 
-def _finished(readers: list[ReaderFolder], stamp: dict[str, Any]) -> list[ReaderFolder]:
+def _finished(readers: list[ReaderFolder], stamp: dict[str, Any]) -> set[ReaderFolder]:
     """Return the readers that are whole on disk."""
     sizes = stamp.get("readers", {})
     # An interrupted run has no sizes yet, but what it finished was renamed in place as a whole.
-    return [
+    return {
         reader
         for reader in readers
         if reader.exists()
         and (not stamp.get("complete") or sizes.get(reader.name) == reader.size_bytes())
-    ]
+    }
 
 
 def _has_tables(folder: Path) -> bool:
@@ -335,7 +327,7 @@ def _write_summary(folder: Path, readers: list[ReaderFolder], arguments: dict[st
         row = [who.speaker_id, who.gender, who.accent, who.latitude, who.longitude]
         rows.writerow([*row, who.zip_code, who.attribute_a, who.attribute_b, who.hardness])
     for name, text in zip(_TABLES, ("".join(speakers_text), table.getvalue()), strict=True):
-        write_atomically(folder / name, text)
+        _write_atomically(folder / name, text)
         digest.update(hashlib.sha256(text.encode()).digest())
     stamp = {
         "arguments": arguments,
@@ -344,8 +336,13 @@ def _write_summary(folder: Path, readers: list[ReaderFolder], arguments: dict[st
         "hours": round(total_s / 3600, 4),
         "readers": {reader.name: reader.size_bytes() for reader in readers},
     }
-    write_atomically(folder / _STAMP, _as_json(stamp))
+    _write_atomically(folder / _STAMP, _as_json(stamp))
 
 
 def _as_json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1) + "\n"
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

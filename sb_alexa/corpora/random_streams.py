@@ -16,7 +16,6 @@ class Purpose(IntEnum):
     ENGINE = 3
     DELIVERY = 4
     ACOUSTICS = 5
-    TEXT = 6
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
@@ -38,7 +37,7 @@ def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     Raises
     ------
     ValueError
-        If the seed is negative.
+        If the seed is not a whole number >= 0.
 
     Example
     -------
@@ -48,7 +47,7 @@ def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     >>> first == stream(0, Purpose.SENTENCE, 7, 2).random()
     False
     """
-    if seed < 0:
-        raise ValueError(f"seed must be >= 0, got {seed}; pass a non-negative integer")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number >= 0, got {seed!r}")
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(purpose), *key))
     return np.random.Generator(np.random.Philox(sequence))

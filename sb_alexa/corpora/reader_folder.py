@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.synthesis import SAMPLE_RATE_HZ
 from sb_alexa.corpora.synthetic import Utterance, in_room, speak
 from sb_alexa.corpora.voices import Speaker
@@ -113,16 +112,16 @@ def write_reader(job: tuple[ReaderFolder, list[str]]) -> None:
         transcript.write(f"{name} {utterance.text}\n")
         for word in utterance.words:
             rows.writerow([name, word.label, f"{word.start_s:.4f}", f"{word.end_s:.4f}"])
-    write_atomically(chapter / f"{reader.chapter}.trans.txt", transcript.getvalue())
-    write_atomically(reader.alignment_file, alignment.getvalue())
-    reader.audio_folder.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(unfinished, reader.audio_folder)
+    _write_text(chapter / f"{reader.chapter}.trans.txt", transcript.getvalue())
+    times = unfinished.with_name(reader.alignment_file.name)
+    _write_text(times, alignment.getvalue())
+    for source, target in ((times, reader.alignment_file), (unfinished, reader.audio_folder)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file in one step."""
-    with replaced_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_flac(path: Path, utterance: Utterance) -> None:

@@ -85,20 +85,24 @@ def export_streaming_step(
             f"{output}, {chunk_ms} and {batch_size}"
         )
     _require_exporter()
-    features, encoder = model.modules["features"], model.modules["encoder"]
+    features: Any = model.modules["features"]
+    encoder: Any = model.modules["encoder"]
     search = model.hparams["search"]
     sample_rate = model.hparams["sample_rate"]
-    frame_samples = features.geometry.hop * encoder.geometry.hop  # type: ignore[union-attr, operator]
-    num_frames = -(-round(chunk_ms * sample_rate / 1000) // frame_samples)
+    # An encoder with a chunk of its own takes no other.
+    step_frames = getattr(encoder, "chunk_frames", encoder.geometry.hop)
+    step_samples = features.geometry.hop * step_frames
+    num_steps = -(-round(chunk_ms * sample_rate / 1000) // step_samples)
+    chunk_samples = step_samples * (1 if hasattr(encoder, "chunk_frames") else num_steps)
     with torch.no_grad():
-        graphs = _write_graphs(model, output, num_frames * frame_samples, batch_size)
+        graphs = _write_graphs(model, output, chunk_samples, batch_size)
     description = {
         "sample_rate": sample_rate,
         "batch_size": batch_size,
-        "chunk_samples": num_frames * frame_samples,
-        "feature_samples": features.geometry.hop,  # type: ignore[union-attr]
-        "encoder_hop": encoder.geometry.hop,  # type: ignore[union-attr]
-        "look_ahead_frames": encoder.geometry.look_ahead // encoder.geometry.hop,  # type: ignore[union-attr, operator]
+        "chunk_samples": chunk_samples,
+        "feature_samples": features.geometry.hop,
+        "encoder_hop": encoder.geometry.hop,
+        "look_ahead_frames": encoder.geometry.look_ahead // encoder.geometry.hop,
         "blank_index": search.blank_index,
         "max_symbols_per_frame": search.max_symbols_per_frame,
         "graphs": graphs,
@@ -124,6 +128,7 @@ def _write_graphs(
     modules, search = model.modules, model.hparams["search"]
     encoder = EncoderStep(modules["features"], modules["encoder"], batch_size)
     predictor = PredictorStep(search.predictor, batch_size)
+    joiner = JoinerStep(search.joiner)
     samples = 0.1 * torch.randn(batch_size, chunk_samples, generator=torch.Generator())
     num_samples = torch.full((batch_size,), chunk_samples)
     labels = torch.full((batch_size, 1), search.blank_index)
@@ -132,7 +137,7 @@ def _write_graphs(
     encoder_out, *after = encoder(samples, num_samples, *encoder_state)
     _check_shapes(encoder.state, after)
     predictor_out = predictor(labels, *predictor_state)[0]
-    joined = (encoder_out[:, 0], predictor_out)
+    joined = {"encoder_frame": encoder_out[:, 0], "predictor_out": predictor_out}
     return {
         "encoder": _write_graph(
             encoder.eval(),
@@ -149,17 +154,13 @@ def _write_graphs(
             predictor.state,
         ),
         "joiner": _write_graph(
-            JoinerStep(search.joiner).eval(),
+            joiner.eval(),
             output.with_suffix(".joiner.onnx"),
-            dict(zip(("encoder_frame", "predictor_out"), joined, strict=True)),
-            {"logits": search.joiner(*_projected(search.joiner, *joined))},
+            joined,
+            {"logits": joiner(*joined.values())},
             [],
         ),
     }
-
-
-def _projected(joiner: Any, encoder_frame: Tensor, predictor_out: Tensor) -> tuple[Tensor, Tensor]:
-    return joiner.project_encoder(encoder_frame), joiner.project_predictor(predictor_out)
 
 
 def _write_graph(

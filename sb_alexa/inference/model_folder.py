@@ -93,6 +93,23 @@ def write_model_folder(
     ModelFolderError
         If the weights are not those of the configuration, or the folder could not be opened again
         for another reason.
+
+    Example
+    -------
+    >>> from sb_alexa.corpora.word_pieces import train_word_pieces
+    >>> folder = getfixture("tmp_path")
+    >>> pieces = folder / "pieces.model"
+    >>> _ = train_word_pieces(["TEA TWO"], pieces, num_word_pieces=9, model_type="char")
+    >>> write_model_folder(
+    ...     folder / "model",
+    ...     configuration="ctc_head: !new:torch.nn.Linear {in_features: 2, out_features: 3}",
+    ...     modules={"ctc_head": torch.nn.Linear(2, 3)},
+    ...     word_pieces_path=pieces,
+    ... )
+    >>> sorted(path.name for path in (folder / "model").iterdir())
+    ['hyperparams.yaml', 'model.safetensors', 'word_pieces.model']
+    >>> read_model_folder(folder / "model").modules
+    {'ctc_head': Linear(in_features=2, out_features=3, bias=True)}
     """
     folder = Path(folder)
     tensors = _named_weights(modules)

@@ -79,7 +79,8 @@ class EncoderStep(_Step):
         super().__init__([features, encoder], initial)
 
     def forward(self, samples: Tensor, num_samples: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """
+        """Make one step.
+
         Arguments
         ---------
         samples : Tensor

@@ -24,8 +24,9 @@ class NormalizationState(State):
 class GlobalNormalization(StreamingModule[NormalizationState]):
     """Subtract a fixed mean and divide by a fixed standard deviation for each feature.
 
-    The statistics come from `prepare_*` and are stored with the weights, so that a stream is normalised as the
-    training was from its first frame on. (SpeechBrain's running statistics change during training.)
+    The statistics come from `prepare_*` and are stored with the weights, so that a stream is
+    normalised as the training was from its first frame on. (SpeechBrain's running statistics change
+    during training.)
 
     Arguments
     ---------
@@ -68,7 +69,8 @@ class GlobalNormalization(StreamingModule[NormalizationState]):
         Arguments
         ---------
         mean, std : Tensor
-            (num_features,) each; a standard deviation below 1e-3 (a constant feature) is replaced by 1.
+            (num_features,) each; a standard deviation below 1e-3 (a constant feature) is replaced
+            by 1.
 
         Raises
         ------

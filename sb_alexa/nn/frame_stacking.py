@@ -13,7 +13,7 @@ from sb_alexa.streaming.state import State
 
 @dataclass(frozen=True)
 class FrameStackingState(State):
-    """Nothing is kept: chunks hold whole stacks. `batch` only carries the number of rows, (B, 0)."""
+    """Nothing is kept: chunks hold whole stacks. `batch`, (B, 0), carries the number of rows."""
 
     batch: Tensor
 

@@ -13,8 +13,9 @@ from sb_alexa.streaming.frames import FrameGeometry
 from sb_alexa.streaming.module import StreamingModule
 from sb_alexa.streaming.state import State
 
-# About 100 dB below a full-scale sine: quieter than 16-bit quantisation noise, and the same for every chunk.
-# (SpeechBrain clamps relative to the loudest frame of the utterance, which no stream can know.)
+# About 100 dB below a full-scale sine: quieter than 16-bit quantisation noise, and the same for
+# every chunk. (SpeechBrain clamps relative to the loudest frame of the utterance, which no stream
+# can know.)
 ENERGY_FLOOR = 1e-6
 
 
@@ -28,10 +29,11 @@ class LogMelState(State):
 class LogMel(StreamingModule[LogMelState]):
     """Logarithms of mel filter-bank energies, framed causally.
 
-    The window of frame t ends with sample ``(t + 1) * hop``; zeros stand before the first sample. A frame is
-    therefore ready as soon as its hop has arrived, and any cutting of the audio gives the same frames.
-    The Fourier transform is a matrix product, which exports to ONNX; its cost is negligible beside an encoder.
-    Always computed in the precision of its buffers, autocast or not: energies span more than bfloat16 resolves.
+    The window of frame t ends with sample ``(t + 1) * hop``; zeros stand before the first sample. A
+    frame is therefore ready as soon as its hop has arrived, and any cutting of the audio gives the
+    same frames. The Fourier transform is a matrix product, which exports to ONNX; its cost is
+    negligible beside an encoder. Always computed in the precision of its buffers, autocast or not:
+    energies span more than bfloat16 resolves.
 
     Arguments
     ---------
@@ -62,7 +64,8 @@ class LogMel(StreamingModule[LogMelState]):
     Raises
     ------
     ValueError
-        If the window is longer than the transform or shorter than the hop, or the edges are not ascending.
+        If the window is longer than the transform or shorter than the hop, or the edges are not
+        ascending.
 
     Example
     -------
@@ -88,18 +91,19 @@ class LogMel(StreamingModule[LogMelState]):
         f_max = sample_rate / 2 if f_max is None else f_max
         if not 1 <= hop <= window <= n_fft:
             raise ValueError(
-                f"hop_length={hop_length} ms, win_length={win_length} ms and n_fft={n_fft} must satisfy "
-                f"hop <= window <= n_fft; they are {hop}, {window} and {n_fft} samples"
+                f"hop_length={hop_length} ms, win_length={win_length} ms and n_fft={n_fft} must "
+                f"satisfy hop <= window <= n_fft; they are {hop}, {window} and {n_fft} samples"
             )
         if not 0 <= f_min < f_max <= sample_rate / 2:
             raise ValueError(
-                f"f_min={f_min} and f_max={f_max} Hz must satisfy 0 <= f_min < f_max <= {sample_rate / 2}"
+                f"f_min={f_min} and f_max={f_max} Hz must satisfy "
+                f"0 <= f_min < f_max <= {sample_rate / 2}"
             )
         if n_mels < 1:
             raise ValueError(f"n_mels must be >= 1, got {n_mels}")
         self.settings = (
-            f"sample_rate={sample_rate}, n_fft={n_fft}, win_length={win_length}, hop_length={hop_length}, "
-            f"n_mels={n_mels}, f_min={f_min}, f_max={f_max}"
+            f"sample_rate={sample_rate}, n_fft={n_fft}, win_length={win_length}, "
+            f"hop_length={hop_length}, n_mels={n_mels}, f_min={f_min}, f_max={f_max}"
         )
         self.sample_rate = sample_rate
         self.window = window

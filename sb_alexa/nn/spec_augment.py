@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class SpecAugment(nn.Module):
     """Mask stretches of time and bands of frequency with zeros (the mean of normalised features).
 
-    Works on stacked frames: they are unstacked, masked at the original frame rate and stacked again.
-    Active in training only. Randomness is torch's global one.
+    Works on stacked frames: they are unstacked, masked at the original frame rate and stacked
+    again. Active in training only. Randomness is torch's global one.
 
     Arguments
     ---------
@@ -19,7 +19,8 @@ class SpecAugment(nn.Module):
     time_mask_max_ratio : float
         Longest time mask as a fraction of the utterance.
     time_mask_multiplicity : float
-        Number of time masks for each frame of the utterance (0.04: a 10 s utterance of 10 ms frames has 40).
+        Number of time masks for each frame of the utterance (0.04: a 10 s utterance of 10 ms frames
+        has 40).
     max_time_masks : int
         Upper limit of that number.
     num_frequency_masks : int
@@ -35,8 +36,9 @@ class SpecAugment(nn.Module):
 
     Reference
     ---------
-    Park et al. 2020, "SpecAugment on large scale datasets", arXiv 1912.05533, section 2.2 (adaptive masks); no time
-    warping. Ratios and multiplicities as in Radfar et al. 2022, arXiv 2209.14868. `max_time_masks` is Park's limit of 20.
+    Park et al. 2020, "SpecAugment on large scale datasets", arXiv 1912.05533, section 2.2 (adaptive
+    masks); no time warping. Ratios and multiplicities as in Radfar et al. 2022, arXiv 2209.14868.
+    `max_time_masks` is Park's limit of 20.
 
     Example
     -------
@@ -65,8 +67,8 @@ class SpecAugment(nn.Module):
                 raise ValueError(f"{name} must be a fraction in 0..1, got {value}")
         if num_mels < 1 or num_frequency_masks < 0 or max_time_masks < 0:
             raise ValueError(
-                f"num_mels must be >= 1 and the numbers of masks >= 0, got {num_mels}, {num_frequency_masks} "
-                f"and {max_time_masks}"
+                f"num_mels must be >= 1 and the numbers of masks >= 0, got {num_mels}, "
+                f"{num_frequency_masks} and {max_time_masks}"
             )
         self.num_mels = num_mels
         self.time_mask_max_ratio = time_mask_max_ratio
@@ -98,7 +100,7 @@ class SpecAugment(nn.Module):
 
     @staticmethod
     def _spans(lengths: Tensor, max_ratio: float, counts: Tensor, slots: int, size: int) -> Tensor:
-        """(B, size) union of `counts` random spans, each of a width up to ``max_ratio * length``."""
+        """(B, size) union of `counts` random spans, each up to ``max_ratio * length`` wide."""
         device = lengths.device
         draw = torch.rand(2, len(lengths), slots, 1, device=device)
         real_lengths = lengths[:, None, None]

@@ -50,12 +50,31 @@ class StreamingSession:
 
     Example
     -------
-    ::
-
-        session = asr.streaming_session()
-        for samples in microphone:
-            print(session.push(samples).text)
-        print(session.finish().text)
+    >>> from sb_alexa.corpora.word_pieces import train_word_pieces
+    >>> from sb_alexa.encoders.rnn import LSTMEncoder
+    >>> from sb_alexa.nn.log_mel import LogMel
+    >>> from sb_alexa.transducer.greedy import GreedySearch
+    >>> from sb_alexa.transducer.joiner import Joiner
+    >>> from sb_alexa.transducer.stateless_predictor import StatelessPredictor
+    >>> path = getfixture("tmp_path") / "word_pieces.model"
+    >>> _ = train_word_pieces(["TEA TWO"], path, num_word_pieces=9, model_type="char")
+    >>> word_pieces = WordPieces(path)
+    >>> num_labels = word_pieces.num_labels
+    >>> joiner = Joiner(encoder_size=4, predictor_size=4, num_labels=num_labels).eval()
+    >>> predictor = StatelessPredictor(num_labels=num_labels, embedding_size=4).eval()
+    >>> encoder = LSTMEncoder(input_size=8, num_layers=1, hidden_size=4, projection_size=None)
+    >>> session = StreamingSession(
+    ...     features=LogMel(n_mels=8).eval(),
+    ...     encoder=encoder.eval(),
+    ...     search=GreedySearch(predictor=predictor, joiner=joiner),
+    ...     word_pieces=word_pieces,
+    ... )
+    >>> updates = [session.push(samples) for samples in torch.zeros(16000).split(2560)]
+    >>> [round(update.audio_s, 2) for update in updates]
+    [0.16, 0.32, 0.48, 0.64, 0.8, 0.96, 1.0]
+    >>> last = session.finish()
+    >>> last.is_final and last.text == session.text
+    True
     """
 
     def __init__(
@@ -165,14 +184,34 @@ class StreamingBatch:
 
     Example
     -------
-    ::
-
-        batch = asr.streaming_batch(chunk_ms=150)
-        caller = batch.add()
-        while batch.num_streams:
-            batch.push(caller, samples)  # as they arrive; batch.finish(caller) when they end
-            for stream, update in batch.step().items():
-                print(stream, update.text)
+    >>> from sb_alexa.corpora.word_pieces import train_word_pieces
+    >>> from sb_alexa.encoders.rnn import LSTMEncoder
+    >>> from sb_alexa.nn.log_mel import LogMel
+    >>> from sb_alexa.transducer.greedy import GreedySearch
+    >>> from sb_alexa.transducer.joiner import Joiner
+    >>> from sb_alexa.transducer.stateless_predictor import StatelessPredictor
+    >>> path = getfixture("tmp_path") / "word_pieces.model"
+    >>> _ = train_word_pieces(["TEA TWO"], path, num_word_pieces=9, model_type="char")
+    >>> word_pieces = WordPieces(path)
+    >>> num_labels = word_pieces.num_labels
+    >>> joiner = Joiner(encoder_size=4, predictor_size=4, num_labels=num_labels).eval()
+    >>> predictor = StatelessPredictor(num_labels=num_labels, embedding_size=4).eval()
+    >>> encoder = LSTMEncoder(input_size=8, num_layers=1, hidden_size=4, projection_size=None)
+    >>> batch = StreamingBatch(
+    ...     features=LogMel(n_mels=8).eval(),
+    ...     encoder=encoder.eval(),
+    ...     search=GreedySearch(predictor=predictor, joiner=joiner),
+    ...     word_pieces=word_pieces,
+    ...     chunk_ms=100,
+    ... )
+    >>> first, second = batch.add(), batch.add()
+    >>> batch.push(first, torch.zeros(1700))
+    >>> batch.push(second, torch.zeros(900))
+    >>> list(batch.step())
+    [0]
+    >>> batch.finish(first)
+    >>> batch.step()[first].is_final, batch.num_streams
+    (True, 1)
     """
 
     def __init__(

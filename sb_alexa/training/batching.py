@@ -15,10 +15,11 @@ from torch.utils.data import Sampler
 class BatchPlan:
     """The batches of every epoch, the same on all processes and after a resumption.
 
-    Utterances of similar duration are batched together to save padding: durations are perturbed by up to a fifth,
-    sorted, cut into batches, and the batches are shuffled. Both depend on (seed, epoch), so composition and order
-    change every epoch. A batch of the plan is the global one; each of W processes takes every W-th utterance of it, so
-    that the number of processes does not change what is learned.
+    Utterances of similar duration are batched together to save padding: durations are perturbed by
+    up to a fifth, sorted, cut into batches, and the batches are shuffled. Both depend on (seed,
+    epoch), so composition and order change every epoch. A batch of the plan is the global one; each
+    of W processes takes every W-th utterance of it, so that the number of processes does not change
+    what is learned.
 
     Arguments
     ---------
@@ -27,7 +28,8 @@ class BatchPlan:
     batch_size : int
         Utterances in a global batch at most.
     max_batch_seconds : float | None
-        Seconds of a global batch, padding included, at most; an utterance that exceeds it alone is a batch by itself.
+        Seconds of a global batch, padding included, at most; an utterance that exceeds it alone is
+        a batch by itself.
     num_processes : int
         Every global batch has at least as many utterances, so that no process is ever without work.
     seed : int
@@ -58,7 +60,9 @@ class BatchPlan:
         if self.max_batch_seconds is not None and self.max_batch_seconds <= 0:
             raise ValueError(f"max_batch_seconds must be > 0 or null, got {self.max_batch_seconds}")
         if not self.durations_s:
-            raise ValueError("there are no utterances to batch; check the splits and the length limits")
+            raise ValueError(
+                "there are no utterances to batch; check the splits and the length limits"
+            )
 
     def batches(self, epoch: int) -> list[list[int]]:
         """The global batches of an epoch.
@@ -87,7 +91,13 @@ class BatchPlan:
 
     def fingerprint(self) -> str:
         """A hash of all that decides the plan except the number of processes."""
-        content = (self.durations_s, self.batch_size, self.max_batch_seconds, self.seed, self.shuffle)
+        content = (
+            self.durations_s,
+            self.batch_size,
+            self.max_batch_seconds,
+            self.seed,
+            self.shuffle,
+        )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     def _cut(self, order: Sequence[int]) -> list[list[int]]:
@@ -135,7 +145,9 @@ class ShardedBatchSampler(Sampler[list[int]]):
 
     Example
     -------
-    >>> plan = BatchPlan(durations_s=(1.0, 5.0, 2.0, 4.0), batch_size=2, shuffle=False, num_processes=2)
+    >>> plan = BatchPlan(
+    ...     durations_s=(1.0, 5.0, 2.0, 4.0), batch_size=2, shuffle=False, num_processes=2
+    ... )
     >>> list(ShardedBatchSampler(plan, rank=0, num_processes=2))
     [[1], [2]]
     """

@@ -24,9 +24,9 @@ class CheckpointError(RuntimeError):
 class AtomicCheckpointer(Checkpointer):
     """SpeechBrain's Checkpointer, writing to a temporary folder that is renamed when complete.
 
-    SpeechBrain writes the file that marks a folder as a checkpoint first, so a kill or a full disk in the middle
-    leaves a folder that looks whole and is not. Here a folder under its final name is always whole, and the
-    previous checkpoint stays until the new one is.
+    SpeechBrain writes the file that marks a folder as a checkpoint first, so a kill or a full disk
+    in the middle leaves a folder that looks whole and is not. Here a folder under its final name is
+    always whole, and the previous checkpoint stays until the new one is.
 
     Arguments
     ---------
@@ -61,7 +61,7 @@ class AtomicCheckpointer(Checkpointer):
         name: str | None = None,
         verbosity: int = logging.INFO,
     ) -> Checkpoint | None:
-        """Save all recoverables; see `speechbrain.utils.checkpoints.Checkpointer.save_checkpoint`."""
+        """Save all recoverables; see SpeechBrain's `Checkpointer.save_checkpoint`."""
         try:
             checkpoint = super().save_checkpoint(meta, end_of_epoch, name, logging.DEBUG)
             ddp_barrier()
@@ -71,18 +71,21 @@ class AtomicCheckpointer(Checkpointer):
         except (OSError, RuntimeError) as error:
             self.remove_partial()
             previous = self.find_checkpoint()
-            kept = f"the last good checkpoint is {previous.path}" if previous else "there is none yet"
+            kept = (
+                f"the last good checkpoint is {previous.path}" if previous else "there is none yet"
+            )
             raise CheckpointError(
-                f"could not write a checkpoint to {self.checkpoints_dir}: {error}; {kept}; free some space and "
-                "run the same command again to resume"
+                f"could not write a checkpoint to {self.checkpoints_dir}: {error}; {kept}; "
+                "free some space and run the same command again to resume"
             ) from error
-        # All processes list the folder next, to delete old checkpoints together: they must see the same.
+        # All processes list the folder next, to delete old checkpoints together: they must see the
+        # same.
         ddp_barrier()
         return checkpoint
 
     def _new_checkpoint_dirpath(self) -> Path:
-        # Two saves within a second would share SpeechBrain's name if only whole folders counted; it numbers them
-        # by what exists under the final name, which the rename has created by then.
+        # Two saves within a second would share SpeechBrain's name if only whole folders counted; it
+        # numbers them by what exists under the final name, which the rename has created by then.
         final = super()._new_checkpoint_dirpath()
         return final.parent / (_PARTIAL + final.name)
 
@@ -123,8 +126,8 @@ def load_strictly(module: torch.nn.Module, path: str | Path, end_of_epoch: bool 
     differences = describe_differences(module.state_dict(), state)
     if differences:
         raise CheckpointError(
-            f"{path} holds another model than the one configured: {differences}; use the YAML it was trained with, "
-            "or another output_folder"
+            f"{path} holds another model than the one configured: {differences}; "
+            "use the YAML it was trained with, or another output_folder"
         )
     module.load_state_dict(state, strict=True)
 

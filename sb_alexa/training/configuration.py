@@ -1,4 +1,4 @@
-"""Recipe configuration: HyperPyYAML files that include parts, extend a base, and refuse unknown keys."""
+"""Recipe configuration: HyperPyYAML that includes parts, extends a base, refuses unknown keys."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from speechbrain.utils.run_opts import RunOptions
 # Keys that the training code of this package reads, whatever the recipe. A recipe adds its own.
 TRAINING_KEYS = frozenset(
     {
-        "seed", "output_folder", "save_folder", "data_folder", "skip_prep", "train_splits", "dev_splits",
-        "test_splits", "max_bad_fraction", "num_word_pieces", "num_labels", "sample_rate", "number_of_epochs", "num_steps",
-        "batch_size", "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
+        "seed", "__set_seed", "output_folder", "save_folder", "data_folder", "skip_prep",
+        "train_splits", "dev_splits", "test_splits", "max_bad_fraction", "num_word_pieces",
+        "num_labels", "sample_rate", "number_of_epochs", "num_steps", "batch_size",
+        "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
         "cache_audio", "num_statistics_utterances", "avg_checkpoints", "modules", "opt_class",
-        "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard", "precision",
-        "valid_interval_epochs", "inference_keys", "weight_decay", "lr", "__set_seed",
+        "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard",
+        "precision", "valid_interval_epochs", "inference_keys", "weight_decay", "lr",
     }
 )  # fmt: skip
 
@@ -39,8 +40,8 @@ class Configuration:
     Three ways to share YAML, all in one flat namespace, so that ``!ref <key>`` works across files:
 
     * ``include: [part.yaml, ...]`` stands for the keys of the parts; the file's own values win;
-    * ``base: other.yaml`` makes the file a list of differences: a key unknown to the base is an error,
-      mappings are merged, a value with a tag of its own replaces the whole object;
+    * ``base: other.yaml`` makes the file a list of differences: a key unknown to the base is an
+      error, mappings are merged, a value with a tag of its own replaces the whole object;
     * overrides of the command line behave as those of a further file of differences.
 
     Paths are relative to the file that holds them.
@@ -92,7 +93,8 @@ class Configuration:
         Raises
         ------
         ConfigurationError
-            If the file is missing, not a mapping, includes itself, or an override names an unknown key.
+            If the file is missing, not a mapping, includes itself, or an override names an unknown
+            key.
         """
         path = Path(path)
         tree = _read_tree(path, ())
@@ -102,7 +104,7 @@ class Configuration:
         return cls(path, _dump(tree), run_options or RunOptions())
 
     def values(self) -> dict[str, Any]:
-        """The plain values (numbers, strings, lists) with references resolved; objects are left out.
+        """The plain values (numbers, strings, lists), references resolved; objects are left out.
 
         Returns
         -------
@@ -130,7 +132,8 @@ class Configuration:
         Arguments
         ---------
         known : iterable of str
-            Keys that the recipe's code reads. Keys that another value refers to, and run options, count as read.
+            Keys that the recipe's code reads. Keys that another value refers to, and run options,
+            count as read.
 
         Raises
         ------
@@ -144,7 +147,9 @@ class Configuration:
         allowed = set(known) | referred | set(RunOptions().as_dict())
         unknown = [key for key in tree if key not in allowed]
         if unknown:
-            lines = [f"  {key}: {_suggest(key, allowed | set(tree) - set(unknown))}" for key in unknown]
+            lines = [
+                f"  {key}: {_suggest(key, allowed | set(tree) - set(unknown))}" for key in unknown
+            ]
             raise ConfigurationError(
                 f"{self.path} has keys that nothing reads:\n" + "\n".join(lines) + "\n"
                 "correct the name, refer to the key with !ref, or remove it"
@@ -185,16 +190,21 @@ def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
         raise ConfigurationError(f"there is no file {path}" + _included_by(parents))
     tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
     if not isinstance(tree, CommentedMap):
-        raise ConfigurationError(f"{path} must hold a mapping of keys to values{_included_by(parents)}")
+        raise ConfigurationError(
+            f"{path} must hold a mapping of keys to values{_included_by(parents)}"
+        )
     here = (*parents, path.resolve())
     if "base" in tree:
         if "include" in tree:
-            raise ConfigurationError(f"{path}: a file of differences (base:) cannot also include parts")
+            raise ConfigurationError(
+                f"{path}: a file of differences (base:) cannot also include parts"
+            )
         merged = _read_tree(path.parent / tree.pop("base"), here)
         _apply_differences(merged, tree, str(path))
         return merged
-    # The keys of the parts take the place of `include`: HyperPyYAML resolves and builds in the order of the
-    # file, so what stands above (the seed) is done before the parts, and what stands below may refer to them.
+    # The keys of the parts take the place of `include`: HyperPyYAML resolves and builds in the
+    # order of the file, so what stands above (the seed) is done before the parts, and what stands
+    # below may refer to them.
     merged = CommentedMap()
     for key, value in tree.items():
         if key != "include":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -93,8 +94,8 @@ class SpeechBatch:
         rows = augmenter.replicate_labels(rows)  # type: ignore[attr-defined]
         if len(rows) != len(wavs):
             raise ValueError(
-                f"the augmenter returned {len(wavs)} waveforms for {len(rows)} labels; its augmentations must "
-                "keep the number of utterances that replicate_labels reports"
+                f"the augmenter returned {len(wavs)} waveforms for {len(rows)} labels; its "
+                "augmentations must keep the number of utterances that replicate_labels reports"
             )
         return SpeechBatch(
             utterances=tuple(self.utterances[row] for row in rows.tolist()),
@@ -182,7 +183,8 @@ def speech_loader(
     DataLoader
         Of `SpeechBatch`.
     """
-    return DataLoader(
+    # torch types a loader by the items of its dataset, whatever collate_fn makes of them.
+    loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=num_workers,
@@ -190,3 +192,4 @@ def speech_loader(
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
     )
+    return loader

@@ -48,12 +48,13 @@ class Experiment(sb.Brain):
 
     What differs from `speechbrain.core.Brain`:
 
-    * A gradient is that of the mean over all utterances of the global batch: processes, accumulation and unequal
-      batches change nothing. `compute_objectives` returns the mean over the utterances it was given.
-    * Before every batch the random generators are set from (seed, epoch, batch, rank), so a run that was killed
-      and resumed ends with the same bits.
-    * A batch with a non-finite loss or gradient is never applied: all processes skip it together, it is reported,
-      and statistics it left in normalisation layers are taken back.
+    * A gradient is that of the mean over all utterances of the global batch: processes,
+      accumulation and unequal batches change nothing. `compute_objectives` returns the mean over
+      the utterances it was given.
+    * Before every batch the random generators are set from (seed, epoch, batch, rank), so a run
+      that was killed and resumed ends with the same bits.
+    * A batch with a non-finite loss or gradient is never applied: all processes skip it together,
+      it is reported, and statistics it left in normalisation layers are taken back.
     * The learning rate is a function of the optimizer step (`hparams.lr_schedule`).
     * Modules are not wrapped: their methods stay available on many processes.
     * SIGINT and SIGTERM end training after the current step with a checkpoint.
@@ -65,12 +66,15 @@ class Experiment(sb.Brain):
     opt_class : Callable
         Parameters -> optimizer.
     hparams : dict
-        Must hold `seed` and `lr_schedule`; may hold `num_steps`, `number_of_epochs` and `avg_checkpoints`.
+        Must hold `seed` and `lr_schedule`; may hold `num_steps`, `number_of_epochs` and
+        `avg_checkpoints`.
     run_opts : RunOptions
         SpeechBrain's run options.
     checkpointer : AtomicCheckpointer | None
         Saves and restores; the recoverable `model` is averaged for testing.
     """
+
+    step: int  # batches of the epoch so far, made by SpeechBrain
 
     def __init__(
         self,
@@ -83,7 +87,9 @@ class Experiment(sb.Brain):
     ) -> None:
         hparams = dict(hparams)
         if hparams.get("precision", "auto") == "auto":
-            device = getattr(run_opts, "device", None) or ("cuda" if torch.cuda.is_available() else "cpu")
+            device = getattr(run_opts, "device", None) or (
+                "cuda" if torch.cuda.is_available() else "cpu"
+            )
             hparams["precision"] = "bf16" if "cuda" in device else "fp32"
         if hparams.get("num_steps") is not None:
             hparams["optimizer_step_limit"] = hparams["num_steps"]
@@ -113,12 +119,16 @@ class Experiment(sb.Brain):
             self.loss_sum, self.loss_count = 0.0, 0
         sampler = train_set.batch_sampler
         if not isinstance(sampler, ShardedBatchSampler):
-            raise ValueError("training needs a loader over a ShardedBatchSampler; make it with speech_loader")
+            raise ValueError(
+                "training needs a loader over a ShardedBatchSampler; make it with speech_loader"
+            )
         sampler.set_epoch(epoch)
         sampler.first_batch = self.step
         num_batches = len(sampler)
         last_checkpoint, steps_since = time.time(), 0
-        with tqdm(initial=self.step, total=num_batches, disable=not enable, dynamic_ncols=True) as bar:
+        with tqdm(
+            initial=self.step, total=num_batches, disable=not enable, dynamic_ncols=True
+        ) as bar:
             bar.set_description(f"epoch {epoch}")
             for batch in train_set:
                 if self._optimizer_step_limit_exceeded:
@@ -146,7 +156,9 @@ class Experiment(sb.Brain):
 
     def _fit_valid(self, valid_set: Any, epoch: int, enable: bool) -> None:
         interval = getattr(self.hparams, "valid_interval_epochs", 1)
-        last = self._optimizer_step_limit_exceeded or epoch == getattr(self.hparams, "number_of_epochs", None)
+        last = self._optimizer_step_limit_exceeded or epoch == getattr(
+            self.hparams, "number_of_epochs", None
+        )
         if last or epoch % interval == 0:
             super()._fit_valid(valid_set, epoch, enable)
 
@@ -162,7 +174,9 @@ class Experiment(sb.Brain):
     def _stop(self) -> None:
         if self.checkpointer is not None and self.pending_count == 0:
             self._save_intra_epoch_ckpt()
-        raise TrainingStopped(f"stopped after step {self.optimizer_step}; run the same command to resume")
+        raise TrainingStopped(
+            f"stopped after step {self.optimizer_step}; run the same command to resume"
+        )
 
     # ---- one batch
 
@@ -198,7 +212,7 @@ class Experiment(sb.Brain):
         return status
 
     def optimizers_step(self) -> None:
-        """Average, clip and apply the gradients; a non-finite gradient is dropped on all processes."""
+        """Average, clip and apply the gradients; all processes drop a non-finite one together."""
         parameters = list(self.modules.parameters())
         sum_gradients(parameters)
         self.scaler.unscale_(self.optimizer)
@@ -231,14 +245,15 @@ class Experiment(sb.Brain):
         self.nonfinite_count += 1
         names = ", ".join(utterance.id for utterance in batch.utterances[:8])
         logger.warning(
-            "Skipped batch %d of epoch %d: its %s is not finite (%d so far in this epoch). Utterances here: %s",
+            "Skipped batch %d of epoch %d: its %s is not finite (%d so far in this epoch). "
+            "Utterances here: %s",
             self.step, self.epoch, what, self.nonfinite_count, names,
         )  # fmt: skip
         if self.nonfinite_count > self.nonfinite_patience:
             raise NonFiniteError(
-                f"{self.nonfinite_count} batches of epoch {self.epoch} had a non-finite loss or gradient, more than "
-                f"nonfinite_patience={self.nonfinite_patience}; the parameters are still finite: lower the learning "
-                "rate, or look at the utterances named above"
+                f"{self.nonfinite_count} batches of epoch {self.epoch} had a non-finite loss or "
+                f"gradient, more than nonfinite_patience={self.nonfinite_patience}; the parameters "
+                "are still finite: lower the learning rate, or look at the utterances named above"
             )
 
     # ---- processes, checkpoints, evaluation
@@ -255,7 +270,9 @@ class Experiment(sb.Brain):
             max_key=max_key, min_key=min_key, max_num_checkpoints=number
         )
         if not checkpoints:
-            raise FileNotFoundError(f"there is no checkpoint in {self.checkpointer.checkpoints_dir}; train first")
+            raise FileNotFoundError(
+                f"there is no checkpoint in {self.checkpointer.checkpoints_dir}; train first"
+            )
         model = self.checkpointer.recoverables["model"]
         load_strictly(model, checkpoints[0].paramfiles["model"])
         if len(checkpoints) > 1:
@@ -279,7 +296,8 @@ class Experiment(sb.Brain):
         content = json.loads(Path(path).read_text())
         if content["step"] and content["plan"] != self._plan_fingerprint():
             logger.warning(
-                "The training set or the batch sizes changed since the checkpoint: the interrupted epoch starts anew."
+                "The training set or the batch sizes changed since the checkpoint: "
+                "the interrupted epoch starts anew."
             )
             content.update(step=0, loss_sum=0.0, loss_count=0)
         self.step = content["step"]

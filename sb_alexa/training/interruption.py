@@ -12,7 +12,7 @@ class TrainingStopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a request that training honours after the current step.
+    """Turns the first SIGINT or SIGTERM into a request that training honours after its step.
 
     A second signal interrupts at once. Clusters send SIGTERM before they end a job.
 

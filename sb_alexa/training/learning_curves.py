@@ -34,7 +34,9 @@ def plot_learning_curves(folder: str | Path) -> Path | None:
     for name, style in (("train", {"lw": 1.2}), ("valid", {"lw": 0, "marker": "o", "ms": 5})):
         steps, losses = _series(events, name, "loss")
         left.plot(steps, losses, label="training" if name == "train" else "validation", **style)  # type: ignore[arg-type]
-    left.set(xlabel="optimizer step", ylabel="loss (nats per utterance)", yscale="log", title="Loss")
+    left.set(
+        xlabel="optimizer step", ylabel="loss (nats per utterance)", yscale="log", title="Loss"
+    )
     left.legend(frameon=False)
     steps, rates = _series(events, "valid", "wer")
     right.plot(steps, rates, marker="o", ms=5, label="validation")
@@ -44,7 +46,9 @@ def plot_learning_curves(folder: str | Path) -> Path | None:
             right.axhline(event["wer"], ls="--", lw=1, color="0.4")
             right.annotate(label, (0, event["wer"]), xytext=(4, 4), textcoords="offset points")
     top = max(rates, default=100.0)
-    right.set(xlabel="optimizer step", ylabel="word error rate (%)", ylim=(0, min(105.0, top * 1.1 + 1)))
+    right.set(
+        xlabel="optimizer step", ylabel="word error rate (%)", ylim=(0, min(105.0, top * 1.1 + 1))
+    )
     right.set_title("Word error rate")
     for axes in (left, right):
         axes.grid(alpha=0.25)

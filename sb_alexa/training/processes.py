@@ -79,9 +79,10 @@ def agree_on_step(loss: Tensor, count: int, stop: bool) -> StepStatus:
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its sum over all processes.
 
-    One exchange for all parameters. (DistributedDataParallel wraps modules, which hides their methods, averages
-    per process although processes hold different numbers of utterances, and must know unused parameters.) A parameter
-    without a gradient on any process keeps none, so optimizers treat it as they would on one process.
+    One exchange for all parameters. (DistributedDataParallel wraps modules, which hides their
+    methods, averages per process although processes hold different numbers of utterances, and must
+    know unused parameters.) A parameter without a gradient on any process keeps none, so optimizers
+    treat it as they would on one process.
 
     Arguments
     ---------

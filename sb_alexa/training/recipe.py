@@ -59,7 +59,8 @@ def run_recognition_recipe(
 ) -> RecipeResult:
     """Run a recipe from its command line.
 
-    A rerun of the same command resumes: what is prepared stays, training goes on from the last checkpoint.
+    A rerun of the same command resumes: what is prepared stays, training goes on from the last
+    checkpoint.
 
     Arguments
     ---------
@@ -92,7 +93,8 @@ def run_recognition_recipe(
     _open_run_folder(folder, configuration)
     run_on_main(prepare, args=[values])
     prepared = prepare(values)  # the other processes read what the main one wrote
-    word_pieces = WordPieces(_required(prepared.tokenizer_model, "training splits"))
+    word_pieces_path = _required(prepared.tokenizer_model, "training splits")
+    word_pieces = WordPieces(word_pieces_path)
     configuration = configuration.with_overrides({"num_labels": word_pieces.num_labels})
     # Before hours of training: a configuration that could not be opened again is refused here.
     model_yaml = model_configuration(configuration.resolved_text())
@@ -110,7 +112,7 @@ def run_recognition_recipe(
             folder,
             configuration=model_yaml,
             modules=experiment.raw_modules,
-            word_pieces_path=prepared.tokenizer_model,
+            word_pieces_path=word_pieces_path,
         )
         if plot_learning_curves(folder) is None:
             logger.info("no learning curves: matplotlib is missing (pip install 'sb-alexa[plots]')")
@@ -120,7 +122,7 @@ def run_recognition_recipe(
 
 
 def _open_run_folder(folder: Path, configuration: Configuration) -> None:
-    """Logs and the resolved training YAML go to ``<folder>/run``; the folder itself becomes the model folder."""
+    """Logs and the training YAML go to ``<folder>/run``; the folder becomes the model folder."""
     sb.create_experiment_directory(
         str(folder / "run"), log_config=_log_config(configuration), save_env_desc=True
     )
@@ -185,7 +187,7 @@ def _train(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> 
         kept = [u for u in utterances if u.duration_s <= h.max_utterance_seconds]
         if len(kept) < len(utterances):
             logger.info(
-                "%d of %d training utterances are longer than max_utterance_seconds=%g and left out",
+                "%d of %d training utterances are longer than max_utterance_seconds=%g: left out",
                 len(utterances) - len(kept), len(utterances), h.max_utterance_seconds,
             )  # fmt: skip
         utterances = kept

@@ -47,8 +47,9 @@ class UtteranceResult:
 class RecognitionExperiment(Experiment):
     """An experiment whose validation and test measure word errors.
 
-    `compute_forward` and `compute_objectives` come from the recipe; in validation and test, the latter calls
-    `record` with the hypotheses. Each process recognises its share of the utterances; results are put together.
+    `compute_forward` and `compute_objectives` come from the recipe; in validation and test, the
+    latter calls `record` with the hypotheses. Each process recognises its share of the utterances;
+    results are put together.
 
     Arguments
     ---------
@@ -138,9 +139,7 @@ class RecognitionExperiment(Experiment):
                     num_to_keep=self.hparams.avg_checkpoints,
                 )
             return
-        self.log.write(
-            self._event("test", split=self.test_name, loss=loss, wer=total.error_rate)
-        )
+        self.log.write(self._event("test", split=self.test_name, loss=loss, wer=total.error_rate))
         if if_main_process():
             write_results(self.log.folder, self.test_name, results)
 
@@ -155,7 +154,7 @@ class RecognitionExperiment(Experiment):
 
 
 def write_results(folder: Path, split: str, results: Sequence[UtteranceResult]) -> None:
-    """Write ``wer/<split>.jsonl`` (one utterance per line) and the split's entry in ``results.json``.
+    """Write ``wer/<split>.jsonl``, an utterance a line, and the split's part of ``results.json``.
 
     Arguments
     ---------

@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class RunLog:
-    """Appends events to ``train_log.jsonl`` and ``train_log.txt`` of a run; silent on other processes.
+    """Appends events to ``train_log.jsonl`` and ``train_log.txt``; only the main process writes.
 
-    An event is a mapping with ``event`` (train, valid or test), ``step`` and ``epoch``, ``seconds`` of training so far
-    and figures such as ``loss`` and ``wer``.
+    An event is a mapping with ``event`` (train, valid or test), ``step`` and ``epoch``, ``seconds``
+    of training so far and figures such as ``loss`` and ``wer``.
 
     Arguments
     ---------
@@ -43,7 +43,8 @@ class RunLog:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise ImportError(
-                    "tensorboard: True needs the tensorboard package: pip install 'sb-alexa[tensorboard]'"
+                    "tensorboard: True needs the tensorboard package: "
+                    "pip install 'sb-alexa[tensorboard]'"
                 ) from error
             self.writer = SummaryWriter(str(self.folder / "tensorboard"))
 

@@ -72,12 +72,13 @@ class WarmupCosine:
     def __post_init__(self) -> None:
         if self.peak <= 0 or not 0 <= self.final_fraction <= 1:
             raise ValueError(
-                f"peak must be > 0 and final_fraction in 0..1, got {self.peak} and {self.final_fraction}"
+                f"peak must be > 0 and final_fraction in 0..1, "
+                f"got {self.peak} and {self.final_fraction}"
             )
         if not 1 <= self.warmup_steps < self.num_steps:
             raise ValueError(
-                f"warmup_steps must be in 1..num_steps - 1, got {self.warmup_steps} of {self.num_steps}; "
-                "train longer or warm up shorter"
+                f"warmup_steps must be in 1..num_steps - 1, got {self.warmup_steps} of "
+                f"{self.num_steps}; train longer or warm up shorter"
             )
 
     def __call__(self, step: int) -> float:
@@ -100,8 +101,8 @@ class LossWeights:
 class CTCThenTransducer:
     """Train the encoder with CTC alone, then the transducer with CTC beside it.
 
-    From scratch and on little data a transducer first learns the text and ignores the audio; an encoder that
-    CTC has taught to align lets it start with the audio. No alignments are needed.
+    From scratch and on little data a transducer first learns the text and ignores the audio; an
+    encoder that CTC has taught to align lets it start with the audio. No alignments are needed.
 
     Arguments
     ---------
@@ -123,7 +124,8 @@ class CTCThenTransducer:
     def __post_init__(self) -> None:
         if self.ctc_only_steps < 0 or self.ctc_weight < 0:
             raise ValueError(
-                f"ctc_only_steps and ctc_weight must be >= 0, got {self.ctc_only_steps} and {self.ctc_weight}"
+                f"ctc_only_steps and ctc_weight must be >= 0, "
+                f"got {self.ctc_only_steps} and {self.ctc_weight}"
             )
 
     def __call__(self, step: int) -> LossWeights:

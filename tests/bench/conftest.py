@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_recogniser import build_tiny
 
 from sb_alexa.assets import find_recipe
 from sb_alexa.bench.models import RECIPE
 from sb_alexa.bench.recogniser import Recogniser
+from tests.bench.tiny_recogniser import build_tiny
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_recogniser import HIDDEN, JOINT, LABELS, MELS, build_tiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from sb_alexa.bench.audio import EndlessAudio
 from sb_alexa.bench.operations import _MORE_OPERATIONS, macs_per_second
+from tests.bench.tiny_recogniser import HIDDEN, JOINT, LABELS, MELS, build_tiny
 
 
 def test_count_equals_the_formula() -> None:

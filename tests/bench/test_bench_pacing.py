@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_recogniser import build_tiny
 
 from sb_alexa.bench.audio import EndlessAudio
 from sb_alexa.bench.pacing import PacedJoiner
 from sb_alexa.bench.timing import time_chunks
 from sb_alexa.transducer.joiner import Joiner
+from tests.bench.tiny_recogniser import build_tiny
 
 
 @pytest.mark.parametrize("tokens_per_frame", [0.05, 0.1, 0.5])

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import torch
-from tiny_recogniser import build_tiny
 
 from sb_alexa.bench.audio import EndlessAudio
 from sb_alexa.bench.models import build_recogniser
 from sb_alexa.bench.recogniser import Recogniser
+from tests.bench.tiny_recogniser import build_tiny
 
 
 def test_chunk_is_the_nearest_whole_number_of_frames() -> None:

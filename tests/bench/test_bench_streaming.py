@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_recogniser import build_tiny
 
 from sb_alexa.bench import streaming_run
 from sb_alexa.bench.audio import EndlessAudio
@@ -17,6 +16,7 @@ from sb_alexa.bench.models import build_recogniser
 from sb_alexa.bench.recogniser import Recogniser
 from sb_alexa.bench.streaming_run import measure, single_thread
 from sb_alexa.cli import main
+from tests.bench.tiny_recogniser import build_tiny
 
 _QUICK = ["--seconds", "0.5", "--rounds", "1", "--max-streams", "2"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_model import noise, write_tiny_model
 
 from sb_alexa import cli
 from sb_alexa.commands import export
 from sb_alexa.inference.asr import TransducerASR
+from tests.tiny_model import noise, write_tiny_model
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_model import noise, write_tiny_model
 
 from sb_alexa import cli
 from sb_alexa.commands import transcribe
 from sb_alexa.inference import audio_sources
 from sb_alexa.inference.asr import TransducerASR
+from tests.tiny_model import noise, write_tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny_librispeech import ALL, prepare, write_corpus, written
 
 from sb_alexa.corpora import librispeech
 from sb_alexa.corpora.librispeech import prepare_librispeech
 from sb_alexa.corpora.manifest import read_manifest
 from sb_alexa.corpora.word_pieces import WordPieces
+from tests.corpora.tiny_librispeech import ALL, prepare, write_corpus, written
 
 
 @pytest.fixture

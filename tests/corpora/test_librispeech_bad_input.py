@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from tiny_librispeech import flac, prepare, transcript, write_chapter, write_corpus
 
 from sb_alexa.corpora.librispeech import CorpusError, parse_transcript_line
 from sb_alexa.corpora.manifest import read_manifest
+from tests.corpora.tiny_librispeech import flac, prepare, transcript, write_chapter, write_corpus
 
 
 @pytest.fixture

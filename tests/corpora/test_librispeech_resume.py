@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_librispeech import (
+
+from sb_alexa.corpora import librispeech
+from sb_alexa.corpora.librispeech import CorpusError, PreparedLibriSpeech, prepare_librispeech
+from sb_alexa.corpora.manifest import read_manifest
+from tests.corpora.tiny_librispeech import (
     ALL,
     flac,
     prepare,
@@ -16,10 +20,6 @@ from tiny_librispeech import (
     write_corpus,
     written,
 )
-
-from sb_alexa.corpora import librispeech
-from sb_alexa.corpora.librispeech import CorpusError, PreparedLibriSpeech, prepare_librispeech
-from sb_alexa.corpora.manifest import read_manifest
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from sb_alexa.demo.report import DemoReport
+from tests.demo import fake_run
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_run import live_transcript, report
 
 from sb_alexa.demo.live import (
     LiveTranscript,
@@ -15,6 +14,7 @@ from sb_alexa.demo.live import (
     transcribe_live,
 )
 from sb_alexa.demo.live_stage import choose_recordings
+from tests.demo.fake_run import live_transcript, report
 
 
 class Recogniser:

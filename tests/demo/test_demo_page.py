@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_run import samples_of
 
 from sb_alexa.demo.charts import interval_row, learning_curve, log_ticks, percent_axis, time_line
 from sb_alexa.demo.page import render_page
 from sb_alexa.demo.picture import write_picture
 from sb_alexa.demo.report import CAVEAT, DemoReport
 from sb_alexa.demo.results import Rate, RecognisedUtterance
+from tests.demo.fake_run import samples_of
 
 VOID = {"meta", "circle", "line", "rect", "polyline", "polygon"}
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_run import write_run
 
 from sb_alexa.demo.report import DemoReport, align
 from sb_alexa.demo.results import RecognisedUtterance, RunResults
+from tests.demo.fake_run import write_run
 
 SPEAKERS = {
     "a": {"accent": "scottish", "gender": "F"},

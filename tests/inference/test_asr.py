@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_model import noise, write_tiny_model
 
 from sb_alexa.inference import asr as asr_module
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.inference.model_folder import ModelFolderError, read_model_folder
 from sb_alexa.inference.safe_yaml import UnsafeYamlError
+from tests.tiny_model import noise, write_tiny_model
 
 
 @pytest.fixture(scope="module")

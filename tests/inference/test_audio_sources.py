@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_model import noise
 from torchaudio.functional import resample
 
 from sb_alexa.corpora.audio import AudioError
@@ -23,6 +22,7 @@ from sb_alexa.inference.audio_sources import (
     read_recording,
 )
 from sb_alexa.inference.resampling import StreamingResampler
+from tests.tiny_model import noise
 
 
 @pytest.mark.parametrize(

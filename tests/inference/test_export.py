@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import RECIPE, noise, write_tiny_model
 
 from sb_alexa.inference import onnx_recognizer
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.inference.model_folder import Model, read_model_folder
+from tests.tiny_model import RECIPE, noise, write_tiny_model
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from tiny_model import RECIPE, tiny_parts, write_tiny_model, write_word_pieces
 
 import sb_alexa
 from sb_alexa.inference import model_folder
@@ -29,6 +28,7 @@ from sb_alexa.inference.model_folder import (
 )
 from sb_alexa.inference.safe_yaml import UnsafeYamlError
 from sb_alexa.streaming.module import StreamingModule
+from tests.tiny_model import RECIPE, tiny_parts, write_tiny_model, write_word_pieces
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ def test_equals_torchaudio_on_the_causal_grid() -> None:
     wav = 0.1 * torch.randn(2, 16000)
     reference = torchaudio.transforms.MelSpectrogram(
         16000, n_fft=512, win_length=400, hop_length=160, f_min=20.0, n_mels=64, center=False,
-        window_fn=lambda size: torch.hamming_window(size, periodic=False), mel_scale="htk", norm=None,
+        window_fn=lambda size: torch.hamming_window(size, periodic=False),
+        mel_scale="htk", norm=None,
     )  # fmt: skip
     # torchaudio centres the window of 400 in the transform of 512: 56 samples on either side.
     padded = torch.nn.functional.pad(wav, (240 + 56, 56))

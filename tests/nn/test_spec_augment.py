@@ -25,7 +25,9 @@ def test_frequency_masks_hold_for_the_whole_utterance_and_every_stacked_frame() 
 
 
 def test_masked_fraction_is_what_the_ratios_say() -> None:
-    augment = SpecAugment(num_mels=8, num_frequency_masks=0, time_mask_multiplicity=0.01, time_mask_max_ratio=0.1)
+    augment = SpecAugment(
+        num_mels=8, num_frequency_masks=0, time_mask_multiplicity=0.01, time_mask_max_ratio=0.1
+    )
     masked = augment(torch.ones(200, 100, 8), torch.full((200,), 100)) == 0
     # One mask of a width of 0..10 frames, each equally likely: 5 of 100 frames on average.
     assert masked.float().mean().item() == pytest.approx(0.05, abs=0.006)

@@ -20,10 +20,26 @@ MINI = ROOT / "recipes" / "LibriSpeech" / "ASR" / "hparams" / "mini.yaml"
 TINY = {
     "num_steps": 6, "warmup_steps": 2, "ctc_only_steps": 2, "batch_size": 4, "num_word_pieces": 30,
     "joint_size": 16, "embedding_size": 16, "valid_interval_epochs": 1, "n_mels": 16,
-    "encoder": "{local_channels: [4, 4], front_end_size: 16, global_dilations: [1], hidden_size: 16, num_layers: 1}",
+    "encoder": "{local_channels: [4, 4], front_end_size: 16, global_dilations: [1], "
+    "hidden_size: 16, num_layers: 1}",
 }  # fmt: skip
 
-WORDS = "THE QUICK BROWN FOX JUMPS OVER A LAZY DOG WHILE SEVEN WIZARDS BAKE BREAD".split()
+WORDS = [
+    "THE",
+    "QUICK",
+    "BROWN",
+    "FOX",
+    "JUMPS",
+    "OVER",
+    "A",
+    "LAZY",
+    "DOG",
+    "WHILE",
+    "SEVEN",
+    "WIZARDS",
+    "BAKE",
+    "BREAD",
+]
 
 
 def write_corpus(folder: Path) -> Path:
@@ -41,7 +57,9 @@ def write_corpus(folder: Path) -> Path:
                 words = random.choice(WORDS, size=3 + index)
                 lines.append(f"{name} {' '.join(words)}\n")
             (chapter / f"{reader}-10.trans.txt").write_text("".join(lines))
-    table = "".join(f"{reader} | {'MF'[reader % 2]} | x | 1.0 | Somebody\n" for reader in range(1, 7))
+    table = "".join(
+        f"{reader} | {'MF'[reader % 2]} | x | 1.0 | Somebody\n" for reader in range(1, 7)
+    )
     (folder / "SPEAKERS.TXT").write_text(";ID  |SEX| SUBSET |MINUTES| NAME\n" + table)
     return folder
 

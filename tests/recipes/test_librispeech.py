@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from conftest import TRAIN, Run, arguments
 from safetensors.torch import load_file
 
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.training.run_log import read_events
+from tests.recipes.conftest import TRAIN, Run, arguments
 
 
-def output_of(process: "subprocess.CompletedProcess[str]") -> str:
+def output_of(process: subprocess.CompletedProcess[str]) -> str:
     # SpeechBrain's logger reports an exception on standard output once the run's log is open.
     return process.stdout + process.stderr
 
@@ -32,7 +32,11 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("finished")
     command = [sys.executable, str(TRAIN), *arguments(corpus, output, tensorboard=True)]
     done = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return output
@@ -70,7 +74,9 @@ def test_a_rerun_only_tests_again(finished: Path, corpus: Path, run: Run) -> Non
     assert sum(event["event"] == "test" for event in read_events(finished)) == 1
 
 
-def test_kill_9_and_resume_give_the_same_weights(finished: Path, corpus: Path, tmp_path: Path, run: Run) -> None:
+def test_kill_9_and_resume_give_the_same_weights(
+    finished: Path, corpus: Path, tmp_path: Path, run: Run
+) -> None:
     argv = arguments(corpus, tmp_path, ckpt_interval_minutes=0, ckpt_interval_steps=1)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -99,7 +105,9 @@ def test_two_processes_train_and_share_the_test(corpus: Path, tmp_path: Path, ru
     assert results["utterances"] == 8, "utterances were lost or counted twice"
 
 
-def test_a_model_of_another_size_is_not_loaded(finished: Path, corpus: Path, tmp_path: Path, run: Run) -> None:
+def test_a_model_of_another_size_is_not_loaded(
+    finished: Path, corpus: Path, tmp_path: Path, run: Run
+) -> None:
     output = tmp_path / "copy"
     shutil.copytree(finished, output)
     done = run(*arguments(corpus, output, joint_size=24))
@@ -117,13 +125,17 @@ def test_a_model_of_another_size_is_not_loaded(finished: Path, corpus: Path, tmp
         ({"encoder": "{hidden_sise: 3}"}, "hidden_sise"),
     ],
 )
-def test_bad_input_is_named(corpus: Path, tmp_path: Path, run: Run, options: dict, message: str) -> None:
+def test_bad_input_is_named(
+    corpus: Path, tmp_path: Path, run: Run, options: dict, message: str
+) -> None:
     done = run(*arguments(corpus, tmp_path, **options))
     assert done.returncode != 0
     assert message in output_of(done)
 
 
-def test_damaged_audio_is_left_out_and_training_goes_on(corpus: Path, tmp_path: Path, run: Run) -> None:
+def test_damaged_audio_is_left_out_and_training_goes_on(
+    corpus: Path, tmp_path: Path, run: Run
+) -> None:
     damaged = tmp_path / "corpus"
     shutil.copytree(corpus, damaged)
     chapter = damaged / "train-clean" / "1" / "10"
@@ -137,7 +149,9 @@ def test_damaged_audio_is_left_out_and_training_goes_on(corpus: Path, tmp_path: 
     (chapter / "1-10.trans.txt").write_text("\n".join(text) + "\n")
     output = tmp_path / "out"
     refused = run(*arguments(damaged, output))
-    assert refused.returncode != 0 and "1-10-0000.flac" in output_of(refused)  # 1 of 24 is more than 1 %
+    assert refused.returncode != 0 and "1-10-0000.flac" in output_of(
+        refused
+    )  # 1 of 24 is more than 1 %
     done = run(*arguments(damaged, output, max_bad_fraction=0.1))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "1-10-0000" in (output / "prepared" / "bad_audio.txt").read_text()

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from look_ahead import SumOfNext
 
 from sb_alexa.nn.frame_stacking import FrameStacking
 from sb_alexa.streaming.sequential import StreamingSequential
+from tests.streaming.look_ahead import SumOfNext
 
 
 def test_look_ahead_is_flushed_with_zeros() -> None:

@@ -7,7 +7,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny_model import SAMPLES_PER_FRAME, noise, tiny_parts
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from sb_alexa.streaming.frames import FrameGeometry
@@ -16,6 +17,7 @@ from sb_alexa.streaming.session import StreamingBatch, StreamingSession
 from sb_alexa.streaming.state import named_tensors
 from sb_alexa.transducer.greedy import GreedySearch
 from sb_alexa.transducer.joiner import Joiner
+from tests.tiny_model import SAMPLES_PER_FRAME, noise, tiny_parts
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,16 @@ def test_any_cutting_gives_the_offline_result(parts, cutting, num_samples):
         assert len(expected_labels) > 3, (
             "the model must say something for the test to mean anything"
         )
+
+
+@pytest.mark.fuzz
+@settings(max_examples=300, deadline=None)
+@given(num_samples=st.integers(0, 30000), seed=st.integers(0, 10**6), data=st.data())
+def test_any_cutting_at_all(parts, num_samples, seed, data):
+    samples = noise(num_samples, seed)
+    expected = offline(parts, samples)[1] if num_samples else ()
+    cuts = sorted(data.draw(st.lists(st.integers(0, num_samples), max_size=60)))
+    assert labels(stream(StreamingSession(**parts), samples, cuts)) == expected
 
 
 def test_float64_model_takes_any_floating_point(parts):

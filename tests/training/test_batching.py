@@ -16,7 +16,9 @@ DURATIONS = st.lists(st.floats(0.1, 30.0), min_size=4, max_size=60)
 def test_every_utterance_is_used_once_by_exactly_one_process(
     durations: list[float], size: int, epoch: int
 ) -> None:
-    plan = BatchPlan(tuple(durations), batch_size=6, max_batch_seconds=60.0, num_processes=size, seed=1)
+    plan = BatchPlan(
+        tuple(durations), batch_size=6, max_batch_seconds=60.0, num_processes=size, seed=1
+    )
     shards = [ShardedBatchSampler(plan, rank=rank, num_processes=size) for rank in range(size)]
     for shard in shards:
         shard.set_epoch(epoch)

@@ -59,7 +59,9 @@ def test_a_typo_in_a_delta_is_refused(folder: Path) -> None:
 
 def test_a_key_that_nothing_reads_is_refused(folder: Path) -> None:
     Configuration.from_file(folder / "base.yaml").check_keys({"linear", "layer", "used"})
-    (folder / "part.yaml").write_text("double: 8\nlayer: 3\nlaier: 4\n")  # a typo in an included file
+    (folder / "part.yaml").write_text(
+        "double: 8\nlayer: 3\nlaier: 4\n"
+    )  # a typo in an included file
     with pytest.raises(ConfigurationError, match="laier: did you mean 'layer'"):
         Configuration.from_file(folder / "base.yaml").check_keys({"linear", "layer", "used"})
 

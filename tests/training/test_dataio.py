@@ -16,7 +16,9 @@ from sb_alexa.corpora.manifest import Utterance
 from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, collate
 
 
-def write(folder: Path, name: str, seconds: float, rate: int = 16000, channels: int = 1) -> Utterance:
+def write(
+    folder: Path, name: str, seconds: float, rate: int = 16000, channels: int = 1
+) -> Utterance:
     time = np.arange(int(seconds * rate)) / rate
     wave = 0.5 * np.sin(2 * np.pi * 440 * time)
     soundfile.write(folder / f"{name}.wav", np.stack([wave] * channels, 1), rate)

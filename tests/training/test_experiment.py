@@ -14,11 +14,9 @@ import torch
 from speechbrain import Stage
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parent))
-import toy  # noqa: E402
-
-from sb_alexa.training.experiment import NonFiniteError  # noqa: E402
-from sb_alexa.training.interruption import TrainingStopped  # noqa: E402
+from sb_alexa.training.experiment import NonFiniteError
+from sb_alexa.training.interruption import TrainingStopped
+from tests.training import toy
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor], tolerance: float = 0.0) -> bool:
@@ -84,12 +82,15 @@ def test_a_changed_training_set_restarts_the_interrupted_epoch(
 
 
 def test_accumulated_batches_give_the_gradient_of_the_whole(tmp_path: Path) -> None:
-    # 12 utterances in batches of 5, 5, 2 accumulated to one step = one batch of 12; BatchNorm would differ.
+    # 12 utterances in batches of 5, 5, 2 accumulated to one step = one batch of 12; BatchNorm would
+    # differ.
     def without_batch_norm(settings: dict[str, Any]) -> dict[str, Tensor]:
         experiment, loader, counter = toy.make_experiment(
             tmp_path, steps=1, optimizer="SGD", double=True, checkpoints=False, **settings
         )
-        experiment.modules.train = lambda mode=True: torch.nn.Module.train(experiment.modules, False)  # type: ignore
+        experiment.modules.train = lambda mode=True: torch.nn.Module.train(
+            experiment.modules, False
+        )  # type: ignore
         experiment.fit(counter, loader)
         return toy.weights(experiment)
 

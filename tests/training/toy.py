@@ -1,6 +1,6 @@
 """A tiny recogniser and a tiny corpus for tests of the training loop, runnable under torchrun.
 
-    python toy.py FOLDER --steps 20 --output weights.pt [--global_batch 4] [--fail_at 7]
+python toy.py FOLDER --steps 20 --output weights.pt [--global_batch 4] [--fail_at 7]
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def make_modules(dropout: float = 0.0) -> dict[str, nn.Module]:
         dropout=dropout,
     )
     return {
-        "features": StreamingSequential(LogMel(n_mels=8), FrameStacking(num_features=8, num_frames=3)),
+        "features": StreamingSequential(
+            LogMel(n_mels=8), FrameStacking(num_features=8, num_frames=3)
+        ),
         "encoder": encoder,
         "predictor": StatelessPredictor(num_labels=6, embedding_size=16),
         "joiner": Joiner(encoder_size=16, predictor_size=16, num_labels=6),
@@ -144,7 +146,9 @@ def make_experiment(
         opt_class=lambda parameters: classes[optimizer](parameters, lr=0.01),
         hparams=settings,
         run_opts={"device": "cpu", "noprogressbar": True, **(run_opts or {})},
-        checkpointer=AtomicCheckpointer(str(folder / "save"), recoverables) if checkpoints else None,
+        checkpointer=AtomicCheckpointer(str(folder / "save"), recoverables)
+        if checkpoints
+        else None,
     )
     experiment.seen = []
     experiment.train_sampler = sampler
