@@ -9,10 +9,12 @@ from importlib.resources import files
 
 import numpy as np
 
-from sb_alexa.demo.charts import interval_row, learning_curve, percent_axis, time_line
+from sb_alexa.demo.interval_chart import interval_axis, interval_row
+from sb_alexa.demo.learning_chart import learning_chart
 from sb_alexa.demo.report import CAVEAT, DemoReport, accent_name, align
 from sb_alexa.demo.results import Rate, RecognisedUtterance
 from sb_alexa.demo.terminal import minutes
+from sb_alexa.demo.time_line import time_line
 
 _NUM_EXAMPLES = 6
 
@@ -82,7 +84,7 @@ heard, saying sentences it had never seen.</p>
 
 def _learning(report: DemoReport) -> str:
     curve = report.results.curve
-    chart = learning_curve(
+    chart = learning_chart(
         curve("train", "loss"),
         curve("valid", "loss"),
         curve("valid", "wer"),
@@ -104,7 +106,7 @@ def _accents(report: DemoReport) -> str:
     return f"""<h2>Accents</h2>
 <figure><table>
 <thead><tr><th>Accent</th><th class="number">Speakers</th><th class="number words">Words</th>
-<th class="number">WER</th><th class="chart">{percent_axis(high)}</th></tr></thead>
+<th class="number">WER</th><th class="chart">{interval_axis(high)}</th></tr></thead>
 <tbody>{"".join(rows)}</tbody>
 </table>
 <figcaption>Word error rate of the test speakers in percent. Bars are 95 % intervals from resampling

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sb_alexa.corpora.stamp import replaced_atomically
-from sb_alexa.demo.charts import log_ticks
+from sb_alexa.demo.learning_chart import log_ticks
 from sb_alexa.demo.report import DemoReport, accent_name, align
 from sb_alexa.demo.terminal import minutes
 
@@ -114,7 +114,7 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
     scale = 0.3 / max(float(np.abs(samples).max()), 1e-9)
     axes.plot(times, samples * scale, color=_SOFT, lw=0.4, alpha=0.7)
     for word in transcript.spoken:
-        axes.axvspan(word.start_s, word.end_s, ymin=0.75, ymax=0.9, color=_ACCENT, alpha=0.25, lw=0)
+        axes.axvspan(word.start_s, word.end_s, ymin=0.75, ymax=0.9, fc="#c9dbef", ec="white")
         axes.text(
             (word.start_s + word.end_s) / 2,
             0.65,

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from sb_alexa.inference.audio_sources import chunks, read_recording
 from sb_alexa.inference.model_folder import FILES, Model, ModelFolderError, read_model_folder
+from sb_alexa.inference.streaming_batch import StreamingBatch
 from sb_alexa.inference.transcription import Transcript, Update
 from sb_alexa.lengths import absolute_lengths
-from sb_alexa.streaming.session import StreamingBatch, StreamingSession
+from sb_alexa.streaming.session import StreamingSession
 from sb_alexa.transducer.hypothesis import Hypothesis
 
 # Longer recordings go through a session: the result is the same, and memory stays constant.

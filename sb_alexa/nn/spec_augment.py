@@ -104,7 +104,7 @@ class SpecAugment(nn.Module):
         device = lengths.device
         draw = torch.rand(2, len(lengths), slots, 1, device=device)
         real_lengths = lengths[:, None, None]
-        width = (draw[0] * (real_lengths * max_ratio + 1)).floor()
+        width = (draw[0] * ((real_lengths * max_ratio).floor() + 1)).floor()
         start = (draw[1] * (real_lengths - width + 1)).floor()
         position = torch.arange(size, device=device)
         used = torch.arange(slots, device=device)[:, None] < counts[:, None, None]

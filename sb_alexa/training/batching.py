@@ -63,6 +63,11 @@ class BatchPlan:
             raise ValueError(
                 "there are no utterances to batch; check the splits and the length limits"
             )
+        if len(self.durations_s) < self.num_processes:
+            raise ValueError(
+                f"{self.num_processes} processes cannot share {len(self.durations_s)} utterances; "
+                "start fewer processes"
+            )
 
     def batches(self, epoch: int) -> list[list[int]]:
         """The global batches of an epoch.
@@ -75,7 +80,7 @@ class BatchPlan:
         Returns
         -------
         list of list of int
-            Utterance numbers, the longest first in each batch.
+            Utterance numbers, in each batch from longer to shorter.
         """
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
         durations = torch.tensor(self.durations_s, dtype=torch.float64)

@@ -18,13 +18,13 @@ from speechbrain.utils.run_opts import RunOptions
 # Keys that the training code of this package reads, whatever the recipe. A recipe adds its own.
 TRAINING_KEYS = frozenset(
     {
-        "seed", "__set_seed", "output_folder", "save_folder", "data_folder", "skip_prep",
+        "seed", "__set_seed", "output_folder", "data_folder", "skip_prep",
         "train_splits", "dev_splits", "test_splits", "max_bad_fraction", "num_word_pieces",
         "num_labels", "sample_rate", "number_of_epochs", "num_steps", "batch_size",
         "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
         "cache_audio", "num_statistics_utterances", "avg_checkpoints", "modules", "opt_class",
         "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard",
-        "precision", "valid_interval_epochs", "inference_keys", "weight_decay", "lr",
+        "precision", "valid_interval_epochs", "weight_decay", "lr",
     }
 )  # fmt: skip
 

@@ -6,19 +6,23 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import speechbrain as sb
 import torch
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.checkpoints import (
     average_checkpoints,
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
 )
+from speechbrain.utils.distributed import infer_device
+from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -31,11 +35,18 @@ from sb_alexa.training.processes import (
     StepStatus,
     agree_on_step,
     broadcast_parameters,
+    gather_lists,
     rank_and_size,
     sum_gradients,
 )
 
 logger = logging.getLogger(__name__)
+
+# Run options of SpeechBrain that would silently do nothing here, or break the model folder.
+_UNSUPPORTED_OPTIONS = (
+    "compile", "compile_module_keys", "jit", "jit_module_keys", "data_parallel_backend",
+    "profile_training",
+)  # fmt: skip
 
 
 class NonFiniteError(RuntimeError):
@@ -86,14 +97,14 @@ class Experiment(sb.Brain):
         checkpointer: AtomicCheckpointer | None = None,
     ) -> None:
         hparams = dict(hparams)
+        options = RunOptions.from_dictionary(run_opts) if isinstance(run_opts, dict) else run_opts
+        _refuse_unsupported(options)
         if hparams.get("precision", "auto") == "auto":
-            device = getattr(run_opts, "device", None) or (
-                "cuda" if torch.cuda.is_available() else "cpu"
-            )
+            device = getattr(options, "device", None) or infer_device()
             hparams["precision"] = "bf16" if "cuda" in device else "fp32"
         if hparams.get("num_steps") is not None:
             hparams["optimizer_step_limit"] = hparams["num_steps"]
-        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        super().__init__(modules, opt_class, hparams, options, checkpointer)
         self.rank, self.num_processes = rank_and_size()
         self.epoch = 1
         self.loss_sum, self.loss_count = 0.0, 0
@@ -104,19 +115,28 @@ class Experiment(sb.Brain):
 
     # ---- the loop over one epoch
 
-    def fit(self, *args: Any, **kwargs: Any) -> None:
+    def fit(self, epoch_counter: Iterable[int], *args: Any, **kwargs: Any) -> None:
         """See `speechbrain.core.Brain.fit`; raises TrainingStopped after a request to stop."""
         with StopRequest() as self.stop:
-            super().fit(*args, **kwargs)
+            super().fit(self._epochs_left(epoch_counter), *args, **kwargs)
+
+    def _epochs_left(self, epoch_counter: Iterable[int]) -> Iterator[int]:
+        """The epochs to do: an interrupted one (`step` > 0), then those before the last step."""
+        epochs = iter(epoch_counter)
+        while self.step > 0 or not self._optimizer_step_limit_exceeded:
+            try:
+                yield next(epochs)
+            except StopIteration:
+                return
 
     def _fit_train(self, train_set: DataLoader[SpeechBatch], epoch: int, enable: bool) -> None:
         self.epoch = epoch
-        self.on_stage_start(sb.Stage.TRAIN, epoch)
-        self.modules.train()
-        self.zero_grad(set_to_none=True)
         if self.step == 0:
             self.nonfinite_count = 0
             self.loss_sum, self.loss_count = 0.0, 0
+        self.on_stage_start(sb.Stage.TRAIN, epoch)
+        self.modules.train()
+        self.zero_grad(set_to_none=True)
         sampler = train_set.batch_sampler
         if not isinstance(sampler, ShardedBatchSampler):
             raise ValueError(
@@ -142,9 +162,10 @@ class Experiment(sb.Brain):
                 bar.set_postfix(self.progress())
                 if self.debug and self.step == self.debug_batches:
                     break
-                if status.stop:
+                whole = self.pending_count == 0  # a checkpoint holds no gradients
+                if status.stop and whole:
                     self._stop()
-                whole = self.pending_count == 0 and self.step < num_batches
+                whole = whole and self.step < num_batches
                 if whole and self._should_save_intra_epoch_ckpt(last_checkpoint, steps_since):
                     self._save_intra_epoch_ckpt()
                     last_checkpoint, steps_since = time.time(), 0
@@ -159,8 +180,32 @@ class Experiment(sb.Brain):
         last = self._optimizer_step_limit_exceeded or epoch == getattr(
             self.hparams, "number_of_epochs", None
         )
-        if last or epoch % interval == 0:
+        if not (last or self.debug or epoch % interval == 0):
+            return
+        if valid_set is None:
+            self.save_epoch(epoch)
+        else:
             super()._fit_valid(valid_set, epoch, enable)
+        # A request that came too late for the last step; the checkpoint is fresh.
+        if any(gather_lists([self.stop.requested])):
+            raise TrainingStopped(_hint(self.optimizer_step))
+
+    def save_epoch(self, epoch: int | None, **figures: float) -> None:
+        """Save a checkpoint at the end of an epoch; the newest and the best ones are kept.
+
+        Arguments
+        ---------
+        epoch : int | None
+            Epoch number.
+        **figures : float
+            Kept with the checkpoint; the lowest ``WER`` is the best.
+        """
+        if self.checkpointer is not None:
+            self.checkpointer.save_and_keep_only(
+                meta={"epoch": epoch, **figures},
+                min_keys=["WER"],
+                num_to_keep=getattr(self.hparams, "avg_checkpoints", 1),
+            )
 
     @property
     def average_loss(self) -> float:
@@ -172,11 +217,9 @@ class Experiment(sb.Brain):
         return {"loss": f"{self.average_loss:.2f}"}
 
     def _stop(self) -> None:
-        if self.checkpointer is not None and self.pending_count == 0:
+        if self.checkpointer is not None:
             self._save_intra_epoch_ckpt()
-        raise TrainingStopped(
-            f"stopped after step {self.optimizer_step}; run the same command to resume"
-        )
+        raise TrainingStopped(_hint(self.optimizer_step))
 
     # ---- one batch
 
@@ -262,12 +305,18 @@ class Experiment(sb.Brain):
         broadcast_parameters(self.modules)
 
     def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
-        """Load the average of the best checkpoints; all of them stay on disk."""
+        """Load the average of the best checkpoints; all of them stay on disk.
+
+        Where no checkpoint has the key (there was no validation), the newest ones are averaged.
+        """
         if self.checkpointer is None:
             return
         number = getattr(self.hparams, "avg_checkpoints", 1)
-        checkpoints = self.checkpointer.find_checkpoints(
-            max_key=max_key, min_key=min_key, max_num_checkpoints=number
+        find = partial(self.checkpointer.find_checkpoints, max_num_checkpoints=number)
+        checkpoints = (
+            find(max_key=max_key, min_key=min_key)
+            or find(ckpt_predicate=lambda one: INTRA_EPOCH_CKPT_FLAG not in one.meta)
+            or find()
         )
         if not checkpoints:
             raise FileNotFoundError(
@@ -277,11 +326,15 @@ class Experiment(sb.Brain):
         load_strictly(model, checkpoints[0].paramfiles["model"])
         if len(checkpoints) > 1:
             model.load_state_dict(average_checkpoints(checkpoints, "model"), strict=True)
+        if self.optimizer_step == 0:  # no training before: schedules and logs go by the last step
+            self._recover(self.checkpointer.find_checkpoint().paramfiles["brain"], True)
+            self.step = 0
 
     @mark_as_saver
     def _save(self, path: str | Path) -> None:
         content = {
             "step": self.step,
+            "epoch": self.epoch,
             "optimizer_step": self.optimizer_step,
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
@@ -300,7 +353,7 @@ class Experiment(sb.Brain):
                 "the interrupted epoch starts anew."
             )
             content.update(step=0, loss_sum=0.0, loss_count=0)
-        self.step = content["step"]
+        self.step, self.epoch = content["step"], content["epoch"]
         self.optimizer_step = content["optimizer_step"]
         self.loss_sum, self.loss_count = content["loss_sum"], content["loss_count"]
         self.nonfinite_count = content["nonfinite_count"]
@@ -309,6 +362,19 @@ class Experiment(sb.Brain):
     def _plan_fingerprint(self) -> str:
         sampler = self.train_sampler
         return sampler.plan.fingerprint() if isinstance(sampler, ShardedBatchSampler) else ""
+
+
+def _refuse_unsupported(options: RunOptions | None) -> None:
+    for name in _UNSUPPORTED_OPTIONS:
+        if options is not None and name in options.overridden_args and options[name]:
+            raise ValueError(
+                f"--{name} is not supported by this training loop, which calls modules by methods "
+                "of their own; leave it out (many GPUs: torchrun)"
+            )
+
+
+def _hint(step: int) -> str:
+    return f"stopped after step {step}; run the same command to resume"
 
 
 def seed_everything(seed: int) -> None:

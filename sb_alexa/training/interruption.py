@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 
 class TrainingStopped(KeyboardInterrupt):
     """Training was stopped on request after its state was saved."""
+
+
+def run_script(main: Callable[[list[str]], object], argv: list[str]) -> int:
+    """Run a recipe's `main` as a program, which Ctrl-C ends with a hint instead of a traceback.
+
+    Arguments
+    ---------
+    main : Callable
+        Takes the command line without the program's name.
+    argv : list of str
+        That command line.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 130 after an interruption.
+
+    Example
+    -------
+    >>> def interrupted(argv):
+    ...     raise TrainingStopped("stopped after step 3")
+    >>> run_script(interrupted, [])
+    130
+    """
+    try:
+        main(argv)
+    except KeyboardInterrupt as interruption:
+        hint = str(interruption) or "run the same command to resume from the last checkpoint"
+        if os.environ.get("RANK", "0") == "0":
+            print(f"\ninterrupted; {hint}", file=sys.stderr)
+        return 130
+    return 0
 
 
 class StopRequest:

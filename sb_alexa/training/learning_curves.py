@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.training.run_log import read_events
 
 
@@ -23,14 +23,13 @@ def plot_learning_curves(folder: str | Path) -> Path | None:
         The picture; None if matplotlib is not installed (``pip install 'sb-alexa[plots]'``).
     """
     try:
-        import matplotlib
+        from matplotlib.figure import Figure
     except ImportError:
         return None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     events = read_events(folder)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
+    # Not through pyplot, which would change the backend of a notebook that calls this.
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for name, style in (("train", {"lw": 1.2}), ("valid", {"lw": 0, "marker": "o", "ms": 5})):
         steps, losses = _series(events, name, "loss")
         left.plot(steps, losses, label="training" if name == "train" else "validation", **style)  # type: ignore[arg-type]
@@ -44,8 +43,15 @@ def plot_learning_curves(folder: str | Path) -> Path | None:
         if event["event"] == "test":
             label = f"{event['split']}: {event['wer']:.1f} %"
             right.axhline(event["wer"], ls="--", lw=1, color="0.4")
-            right.annotate(label, (0, event["wer"]), xytext=(4, 4), textcoords="offset points")
-    top = max(rates, default=100.0)
+            right.annotate(
+                label,
+                (0, event["wer"]),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 4),
+                textcoords="offset points",
+            )
+    shown = [*rates, *(event["wer"] for event in events if event["event"] == "test")]
+    top = max(shown, default=100.0)
     right.set(
         xlabel="optimizer step", ylabel="word error rate (%)", ylim=(0, min(105.0, top * 1.1 + 1))
     )
@@ -54,10 +60,8 @@ def plot_learning_curves(folder: str | Path) -> Path | None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     path = Path(folder, "learning_curves.png")
-    temporary = path.with_name(".learning_curves.png")
-    figure.savefig(temporary, dpi=130, format="png")
-    plt.close(figure)
-    os.replace(temporary, path)
+    with replaced_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
     return path
 
 

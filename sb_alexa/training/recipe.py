@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from sb_alexa.corpora.feature_statistics import prepare_feature_statistics
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech
 from sb_alexa.corpora.manifest import Utterance, read_manifest
+from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.model_configuration import model_configuration
 from sb_alexa.inference.model_folder import write_model_folder
@@ -89,7 +91,10 @@ def run_recognition_recipe(
     configuration.check_keys({*TRAINING_KEYS, *known_keys})
     values = configuration.values()
     ddp_init_group(configuration.run_options)  # does nothing without torchrun
-    folder = Path(values["output_folder"])
+    folder = prepared_in = Path(values["output_folder"])
+    if configuration.run_options.debug:  # never over the logs and the model of a real run
+        folder = folder / "debug"
+        run_on_main(shutil.rmtree, args=[folder], kwargs={"ignore_errors": True})
     _open_run_folder(folder, configuration)
     run_on_main(prepare, args=[values])
     prepared = prepare(values)  # the other processes read what the main one wrote
@@ -99,12 +104,12 @@ def run_recognition_recipe(
     # Before hours of training: a configuration that could not be opened again is refused here.
     model_yaml = model_configuration(configuration.resolved_text())
     hparams = configuration.build()
-    _load_statistics(prepared, hparams, folder)
+    _load_statistics(prepared, hparams, prepared_in)
     experiment = _experiment(experiment_class, configuration, hparams, word_pieces, folder)
     try:
         _train(experiment, prepared)
     except TrainingStopped as stopped:
-        logger.warning("%s", stopped)
+        logger.info("%s", stopped)
         raise
     _test(experiment, prepared)
     if if_main_process():
@@ -127,7 +132,8 @@ def _open_run_folder(folder: Path, configuration: Configuration) -> None:
         str(folder / "run"), log_config=_log_config(configuration), save_env_desc=True
     )
     if if_main_process():
-        (folder / "run" / "train.yaml").write_text(configuration.resolved_text(), encoding="utf-8")
+        with replaced_atomically(folder / "run" / "train.yaml") as temporary:
+            temporary.write_text(configuration.resolved_text(), encoding="utf-8")
 
 
 def _log_config(configuration: Configuration) -> str:
@@ -161,6 +167,11 @@ def _experiment(
     limit = hparams["number_of_epochs"]
     if limit is None and hparams["num_steps"] is None:
         raise ValueError("set number_of_epochs or num_steps: training needs an end")
+    for name in ("avg_checkpoints", "valid_interval_epochs", "batch_size", "batch_size_valid"):
+        if hparams[name] < 1:
+            raise ValueError(f"{name} must be >= 1, got {hparams[name]}")
+    # SpeechBrain's debugging would save to a temporary folder, another one in each process.
+    hparams["debug_persistently"] = True
     hparams["epoch_counter"] = EpochCounter(limit=limit or 10**9)
     checkpointer = AtomicCheckpointer(
         str(folder / "save"),
@@ -191,13 +202,12 @@ def _train(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> 
                 len(utterances) - len(kept), len(utterances), h.max_utterance_seconds,
             )  # fmt: skip
         utterances = kept
-    _, size = rank_and_size()
     train = _loader(
         experiment,
         utterances,
         shuffle=True,
-        batch_size=h.batch_size * size,
-        max_batch_seconds=None if h.max_batch_seconds is None else h.max_batch_seconds * size,
+        batch_size=h.batch_size,
+        max_batch_seconds=h.max_batch_seconds,
     )
     experiment.train_sampler = train.batch_sampler
     valid = None
@@ -209,6 +219,8 @@ def _train(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> 
 
 
 def _test(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> None:
+    if not prepared.test_csv:
+        experiment.on_evaluate_start(min_key="WER")  # the model folder gets the best parameters
     for name, csv in prepared.test_csv.items():
         experiment.test_name = name
         loader = _evaluation_loader(experiment, read_manifest(csv, prepared.data_root))
@@ -231,12 +243,13 @@ def _loader(
     batch_size: int,
     max_batch_seconds: float | None = None,
 ) -> DataLoader[SpeechBatch]:
+    """Limits are those of one process."""
     h = experiment.hparams
     rank, size = rank_and_size()
     plan = BatchPlan(
         durations_s=tuple(utterance.duration_s for utterance in utterances),
-        batch_size=max(batch_size, size),
-        max_batch_seconds=max_batch_seconds,
+        batch_size=batch_size * size,
+        max_batch_seconds=None if max_batch_seconds is None else max_batch_seconds * size,
         num_processes=size if shuffle else 1,
         seed=h.seed,
         shuffle=shuffle,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
 
+from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.metrics.bootstrap import bootstrap_interval
 from sb_alexa.metrics.error_rate import ErrorCounts, word_errors
@@ -93,6 +93,10 @@ class RecognitionExperiment(Experiment):
             )
             self.results.append(result)
 
+    def is_candidate(self) -> bool:
+        """Whether the parameters of now may be chosen for the test by their WER."""
+        return True
+
     def progress(self) -> dict[str, str]:
         """Loss of the epoch, last validation WER, learning rate."""
         shown = super().progress()
@@ -122,8 +126,9 @@ class RecognitionExperiment(Experiment):
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         if stage == sb.Stage.TRAIN:
             event = self._event("train", loss=self.average_loss, end_of_epoch=True)
-            if self.dropped_ctc_terms:
-                event["dropped_ctc_terms"] = self.dropped_ctc_terms
+            dropped = sum(gather_lists([self.dropped_ctc_terms]))
+            if dropped:
+                event["dropped_ctc_terms"] = dropped
             self.log.write(event)
             return
         results = gather_lists(self.results)
@@ -132,13 +137,11 @@ class RecognitionExperiment(Experiment):
         if stage == sb.Stage.VALID:
             self.valid_wer = total.error_rate
             self.log.write(self._event("valid", loss=loss, wer=total.error_rate))
-            if self.checkpointer is not None:
-                self.checkpointer.save_and_keep_only(
-                    meta={"WER": total.error_rate, "epoch": epoch},
-                    min_keys=["WER"],
-                    num_to_keep=self.hparams.avg_checkpoints,
-                )
+            # Without the key, a checkpoint is kept while it is new, and never chosen for the test.
+            figures = {"WER": total.error_rate} if self.is_candidate() else {}
+            self.save_epoch(epoch, **figures)
             return
+        self.log.forget_test(self.test_name)
         self.log.write(self._event("test", split=self.test_name, loss=loss, wer=total.error_rate))
         if if_main_process():
             write_results(self.log.folder, self.test_name, results)
@@ -166,8 +169,10 @@ def write_results(folder: Path, split: str, results: Sequence[UtteranceResult]) 
         In any order; written by utterance id.
     """
     ordered = sorted(results, key=lambda result: result.id)
-    (folder / "wer").mkdir(exist_ok=True)
-    with open(folder / "wer" / f"{split}.jsonl", "w", encoding="utf-8") as file:
+    with (
+        replaced_atomically(folder / "wer" / f"{split}.jsonl") as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
         for result in ordered:
             line = {**asdict(result), "errors": result.counts.errors, "words": result.counts.words}
             del line["counts"], line["loss"]
@@ -189,6 +194,5 @@ def write_results(folder: Path, split: str, results: Sequence[UtteranceResult]) 
         "utterances": len(ordered),
         "speakers": len(by_speaker),
     }
-    temporary = folder / ".results.json"
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

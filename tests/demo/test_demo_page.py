@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sb_alexa.demo.charts import interval_row, learning_curve, log_ticks, percent_axis, time_line
+from sb_alexa.demo.interval_chart import interval_axis, interval_row
+from sb_alexa.demo.learning_chart import learning_chart, log_ticks
 from sb_alexa.demo.page import render_page
 from sb_alexa.demo.picture import write_picture
 from sb_alexa.demo.report import CAVEAT, DemoReport
 from sb_alexa.demo.results import Rate, RecognisedUtterance
+from sb_alexa.demo.time_line import time_line
 from tests.demo.fake_run import samples_of
 
 VOID = {"meta", "circle", "line", "rect", "polyline", "polygon"}
@@ -127,7 +129,7 @@ def points_of(svg: str, kind: str) -> list[tuple[float, float]]:
 
 def test_learning_curve_is_to_scale() -> None:
     loss = [(0.0, 100.0), (60.0, 10.0), (120.0, 1.0)]
-    svg = learning_curve(loss, [], [(120.0, 50.0)])
+    svg = learning_chart(loss, [], [(120.0, 50.0)])
     (x0, y0), (x1, y1), (x2, y2) = points_of(svg, "curve train")
     # Minutes are linear and decades equally high.
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
@@ -142,7 +144,7 @@ def test_interval_row_is_to_scale() -> None:
         re.findall(r'cx="([\d.]+)"', svg),
     )
     assert (float(dot) - float(low)) * 2 == pytest.approx(float(high) - float(dot), abs=0.2)
-    assert ">0<" in percent_axis(10.0)
+    assert ">0<" in interval_axis(10.0)
 
 
 def test_time_line_joins_the_right_words_only(report: DemoReport, samples: np.ndarray) -> None:
@@ -153,7 +155,9 @@ def test_time_line_joins_the_right_words_only(report: DemoReport, samples: np.nd
     assert svg.count('class="tick wrong"') == 1
 
 
-@pytest.mark.parametrize("low, high", [(100.0, 100.0), (0.3, 0.3), (0.8, 130.0), (3e-4, 9e5)])
+@pytest.mark.parametrize(
+    "low, high", [(100.0, 100.0), (0.3, 0.3), (0.8, 130.0), (3e-4, 9e5), (0.7, 60.0)]
+)
 def test_log_ticks_hold_the_data(low: float, high: float) -> None:
     ticks = log_ticks(low, high)
     assert 2 <= len(ticks) <= 12

@@ -21,7 +21,15 @@ def test_frequency_masks_hold_for_the_whole_utterance_and_every_stacked_frame() 
     masked = (augment(torch.ones(3, 50, 192), torch.full((3,), 50)) == 0).view(3, 150, 64)
     assert (masked == masked[:, :1]).all()
     width = masked[:, 0].sum(dim=1)
-    assert (width <= 2 * 22).all() and width.sum() > 0
+    assert (width <= 2 * 21).all() and width.sum() > 0  # 21 <= 0.34 * 64 < 22
+
+
+def test_a_mask_is_never_longer_than_its_ratio_allows() -> None:
+    augment = SpecAugment(
+        num_mels=8, num_frequency_masks=0, time_mask_multiplicity=0.05, time_mask_max_ratio=0.29
+    )
+    masked = augment(torch.ones(300, 20, 8), torch.full((300,), 20)) == 0  # one mask each
+    assert masked[:, :, 0].sum(dim=1).max() == 5  # 5 <= 0.29 * 20 < 6
 
 
 def test_masked_fraction_is_what_the_ratios_say() -> None:

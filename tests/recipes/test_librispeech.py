@@ -66,12 +66,87 @@ def test_the_folder_opens_and_transcribes_what_the_test_saw(finished: Path, corp
 
 
 def test_a_rerun_only_tests_again(finished: Path, corpus: Path, run: Run) -> None:
-    before = load_file(finished / "model.safetensors")
-    done = run(*arguments(corpus, finished))
-    assert done.returncode == 0, done.stderr[-2000:]
-    after = load_file(finished / "model.safetensors")
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert sum(event["event"] == "test" for event in read_events(finished)) == 1
+    before, events = load_file(finished / "model.safetensors"), read_events(finished)
+    results = (finished / "results.json").read_text()
+    # Without training there is no step to go by: the test must not take the CTC head for the model.
+    for options in ([], ["--test_only"]):
+        done = run(*arguments(corpus, finished), *options)
+        assert done.returncode == 0, done.stderr[-2000:]
+        after = load_file(finished / "model.safetensors")
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert read_events(finished) == events
+        assert (finished / "results.json").read_text() == results
+
+
+def test_debugging_leaves_a_finished_run_alone(finished: Path, corpus: Path, run: Run) -> None:
+    kept = ("train_log.jsonl", "results.json", "model.safetensors", "learning_curves.png")
+    before = [(finished / name).read_bytes() for name in kept]
+    for _ in range(2):  # a second time starts anew, too
+        done = run(*arguments(corpus, finished), "--debug")
+        assert done.returncode == 0, done.stderr[-2000:]
+        steps = [one["step"] for one in read_events(finished / "debug") if one["event"] == "valid"]
+        assert steps == [2, 4]
+    assert [(finished / name).read_bytes() for name in kept] == before
+
+
+def test_neither_validation_nor_test_is_needed(corpus: Path, tmp_path: Path, run: Run) -> None:
+    argv = arguments(corpus, tmp_path, dev_splits="[]", test_splits="[]", num_workers=2)
+    done = run(*argv, "--precision=bf16")
+    assert done.returncode == 0, output_of(done)[-2000:]
+    assert (tmp_path / "learning_curves.png").exists()
+    TransducerASR.from_hparams(source=str(tmp_path))
+
+
+def test_the_ctc_phase_offers_no_candidate_for_the_test(
+    corpus: Path, tmp_path: Path, run: Run
+) -> None:
+    argv = arguments(corpus, tmp_path, num_steps=4, ctc_only_steps=3, avg_checkpoints=2)
+    done = run(*argv)
+    assert done.returncode == 0, output_of(done)[-2000:]
+    metas = [path.read_text() for path in sorted(tmp_path.glob("save/CKPT*/CKPT.yaml"))]
+    assert ["WER" in meta for meta in metas] == [False, True]
+
+
+def test_a_request_to_stop_ends_with_a_hint_and_no_traceback(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(TRAIN), *arguments(corpus, tmp_path, num_steps=100_000)]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.time() + 120
+        while not read_events(tmp_path) and process.poll() is None:
+            assert time.time() < deadline, "training did not begin"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "run the same command to resume" in output and "Traceback" not in output
+    assert list(tmp_path.glob("save/CKPT*"))
+
+
+def test_an_utterance_that_vanished_is_named_and_the_run_resumes(
+    corpus: Path, tmp_path: Path, run: Run
+) -> None:
+    changing, output = tmp_path / "corpus", tmp_path / "out"
+    shutil.copytree(corpus, changing)
+    done = run(*arguments(changing, output, num_steps=3))
+    assert done.returncode == 0, output_of(done)[-2000:]
+    audio = changing / "train-clean" / "2" / "10" / "2-10-0001.flac"
+    content = audio.read_bytes()
+    audio.unlink()
+    argv = arguments(changing, output, num_workers=2, skip_prep=True)
+    refused = run(*argv)
+    assert refused.returncode != 0 and f"{audio}: missing" in output_of(refused)
+    audio.write_bytes(content)
+    done = run(*argv)
+    assert done.returncode == 0, output_of(done)[-2000:]
+    assert read_events(output)[-1]["step"] == 6
 
 
 def test_kill_9_and_resume_give_the_same_weights(

@@ -69,3 +69,16 @@ def test_arguments_are_checked() -> None:
         BatchPlan((), batch_size=1)
     with pytest.raises(ValueError, match="max_batch_seconds"):
         BatchPlan((1.0,), batch_size=1, max_batch_seconds=0)
+    with pytest.raises(ValueError, match="3 processes cannot share 2 utterances"):
+        BatchPlan((1.0, 2.0), batch_size=3, num_processes=3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(durations=st.lists(st.floats(0.1, 30.0), min_size=1, max_size=9), size=st.integers(2, 4))
+def test_validation_counts_every_utterance_once_however_few(
+    durations: list[float], size: int
+) -> None:
+    plan = BatchPlan(tuple(durations), batch_size=2 * size, shuffle=False)
+    shards = [ShardedBatchSampler(plan, rank=rank, num_processes=size) for rank in range(size)]
+    used = [index for shard in shards for batch in shard for index in batch]
+    assert sorted(used) == list(range(len(durations)))

@@ -69,3 +69,20 @@ def test_only_the_best_and_the_last_are_kept(tmp_path: Path) -> None:
     for wer in (5.0, 3.0, 4.0, 6.0):
         checkpointer.save_and_keep_only(meta={"WER": wer}, min_keys=["WER"], num_to_keep=1)
     assert sorted(one.meta["WER"] for one in checkpointer.list_checkpoints()) == [3.0, 6.0]
+
+
+def test_the_thousandth_save_looks_through_the_folder_no_more_often_than_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointer, _ = make(tmp_path)
+    looks = []
+    look = checkpointer.find_checkpoints
+    monkeypatch.setattr(
+        checkpointer, "find_checkpoints", lambda **options: looks.append(1) or look(**options)
+    )
+    counts = []
+    for _ in range(3):
+        looks.clear()
+        checkpointer.save_and_keep_only()
+        counts.append(len(looks))
+    assert len(set(counts)) == 1

@@ -191,3 +191,115 @@ def test_two_processes_skip_a_nan_batch_together(tmp_path: Path) -> None:
     one, two = run_processes(tmp_path, 1, *options), run_processes(tmp_path, 2, *options)
     assert all(tensor.isfinite().all() for tensor in two.values())
     assert same(one, two, 1e-9)
+
+
+def stop_in(experiment: toy.ToyExperiment, at_step: int) -> None:
+    """Ask for a stop while the batch after an optimizer step is computed."""
+    compute = experiment.compute_objectives
+
+    def interrupt(predictions: Any, batch: Any, stage: Stage) -> Tensor:
+        if experiment.optimizer_step == at_step and not experiment.stop.requested:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return compute(predictions, batch, stage)
+
+    experiment.compute_objectives = interrupt  # type: ignore[method-assign]
+
+
+def test_a_stop_waits_for_the_end_of_an_accumulated_step(tmp_path: Path) -> None:
+    settings = {"steps": 5, "global_batch": 2, "grad_accumulation_factor": 3}
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    _, expected = trained(tmp_path / "a", **settings)
+    experiment, loader, counter = toy.make_experiment(tmp_path / "b", **settings)
+    stop_in(experiment, 2)
+    with pytest.raises(TrainingStopped):
+        experiment.fit(counter, loader)
+    assert experiment.optimizer_step == 3
+    resumed, found = trained(tmp_path / "b", **settings)
+    assert len(resumed.seen) == 2 * 3, "what was done before the stop was not saved"
+    assert same(expected, found)
+
+
+def test_a_request_during_validation_stops_after_it(tmp_path: Path) -> None:
+    experiment, loader, counter = toy.make_experiment(tmp_path, steps=3)
+    validate = experiment.save_epoch
+
+    def interrupt(*args: Any, **figures: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        validate(*args, **figures)
+
+    experiment.save_epoch = interrupt  # type: ignore[method-assign]
+    with pytest.raises(TrainingStopped):
+        experiment.fit(counter, loader)
+
+
+def test_without_validation_every_epoch_is_saved_and_the_newest_are_tested(tmp_path: Path) -> None:
+    experiment, _ = trained(tmp_path, steps=9, avg_checkpoints=2)
+    assert experiment.checkpointer is not None
+    found = experiment.checkpointer.find_checkpoints()
+    assert [one.meta["epoch"] for one in found] == [3, 2]
+    states = [torch.load(one.paramfiles["model"]) for one in found]
+    experiment.on_evaluate_start(min_key="WER")
+    for name, value in toy.weights(experiment).items():
+        if value.is_floating_point():
+            mean = (states[0][name] + states[1][name]) / 2
+            assert torch.allclose(value, mean, atol=1e-7), name
+    assert len(experiment.checkpointer.find_checkpoints()) == 2, "the training state is gone"
+
+
+def test_a_finished_run_neither_trains_nor_saves_again(tmp_path: Path) -> None:
+    first, expected = trained(tmp_path, steps=4, avg_checkpoints=3)
+    assert first.checkpointer is not None
+    before = sorted(one.path for one in first.checkpointer.list_checkpoints())
+    again, found = trained(tmp_path, steps=4, avg_checkpoints=3)
+    assert again.seen == [] and same(expected, found)
+    assert again.checkpointer is not None
+    # One more copy of the last weights would count twice in an average.
+    assert sorted(one.path for one in again.checkpointer.list_checkpoints()) == before
+
+
+def test_a_run_killed_after_its_last_step_is_still_validated(tmp_path: Path) -> None:
+    options = {"ckpt_interval_steps": 1}
+    experiment, loader, counter = toy.make_experiment(tmp_path, steps=2, run_opts=options)
+
+    def die(*args: Any, **figures: float) -> None:
+        raise RuntimeError("killed")
+
+    experiment.save_epoch = die  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="killed"):
+        experiment.fit(counter, loader)
+    again, _ = trained(tmp_path, steps=2, run_opts=options)
+    assert again.checkpointer is not None
+    assert [one.meta.get("epoch") for one in again.checkpointer.find_checkpoints()][0] == 1
+
+
+def test_the_loss_of_an_epoch_starts_from_nothing(tmp_path: Path) -> None:
+    experiment, loader, counter = toy.make_experiment(tmp_path, steps=6, checkpoints=False)
+    started = []
+
+    def note(stage: Stage, epoch: int | None = None) -> None:
+        started.append((experiment.loss_sum, experiment.loss_count))
+
+    experiment.on_stage_start = note  # type: ignore[method-assign]
+    experiment.fit(counter, loader)
+    assert started == [(0.0, 0), (0.0, 0)]
+
+
+def test_run_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--compile is not supported"):
+        toy.make_experiment(tmp_path, steps=1, run_opts={"compile": True})
+
+
+@pytest.mark.parametrize("options", [{"num_workers": 2}, {"max_batch_seconds": 3.0}])
+def test_workers_and_dynamic_batches_resume_to_the_same_bits(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    settings = {"steps": 7, "dropout": 0.2, "run_opts": {"ckpt_interval_steps": 1}, **options}
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    _, expected = trained(tmp_path / "a", **settings)
+    experiment, loader, counter = toy.make_experiment(tmp_path / "b", **settings)
+    experiment.die_after = 5
+    with pytest.raises(RuntimeError, match="killed"):
+        experiment.fit(counter, loader)
+    resumed, found = trained(tmp_path / "b", **settings)
+    assert 0 < len(resumed.seen) < 7
+    assert same(expected, found)

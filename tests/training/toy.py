@@ -121,6 +121,8 @@ def make_experiment(
     dropout: float = 0.0,
     run_opts: dict[str, Any] | None = None,
     checkpoints: bool = True,
+    num_workers: int = 0,
+    max_batch_seconds: float | None = None,
     **hparams: Any,
 ) -> tuple[ToyExperiment, DataLoader[SpeechBatch], EpochCounter]:
     """An experiment, its training loader and its epoch counter."""
@@ -134,11 +136,13 @@ def make_experiment(
     plan = BatchPlan(
         durations_s=tuple(utterance.duration_s for utterance in utterances),
         batch_size=global_batch,
+        max_batch_seconds=max_batch_seconds,
         num_processes=size,
         seed=3,
     )
     sampler = ShardedBatchSampler(plan, rank=rank, num_processes=size)
-    loader = speech_loader(SpeechDataset(utterances, encode=encode), sampler)
+    dataset = SpeechDataset(utterances, encode=encode)
+    loader = speech_loader(dataset, sampler, num_workers=num_workers)
     classes = {"AdamW": torch.optim.AdamW, "SGD": torch.optim.SGD}
     settings = {"seed": 5, "num_steps": steps, "lr_schedule": lambda step: 0.01, **hparams}
     experiment = ToyExperiment(

@@ -22,6 +22,7 @@ from sb_alexa.corpora.librispeech import PreparedLibriSpeech, prepare_librispeec
 from sb_alexa.losses.ctc import ctc_loss_with_skips
 from sb_alexa.losses.transducer import transducer_loss
 from sb_alexa.training.dataio import SpeechBatch
+from sb_alexa.training.interruption import run_script
 from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
 from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.schedules import LossWeights
@@ -55,7 +56,8 @@ class TransducerASR(RecognitionExperiment):
     def compute_objectives(
         self, predictions: TransducerOutput, batch: SpeechBatch, stage: Stage
     ) -> Tensor:
-        weights = self.hparams.loss_schedule(self.optimizer_step + 1)
+        # Training looks at the step it is about to make, evaluation at the last one made.
+        weights = self.hparams.loss_schedule(self.optimizer_step + (stage == Stage.TRAIN))
         batch = predictions.batch
         loss = torch.zeros((), device=self.device)
         if weights.ctc > 0:
@@ -72,6 +74,10 @@ class TransducerASR(RecognitionExperiment):
             return self.hparams.search(predictions.encoder_out, predictions.num_frames)
         log_probs = self.ctc_log_probs(predictions)
         return ctc_best_path(log_probs, predictions.num_frames)
+
+    def is_candidate(self) -> bool:
+        """The WER of the best CTC path says nothing about a transducer that has not begun."""
+        return self.hparams.loss_schedule(self.optimizer_step).transducer > 0
 
     def ctc_log_probs(self, predictions: TransducerOutput) -> Tensor:
         return self.modules.ctc_head(predictions.encoder_out).float().log_softmax(-1)
@@ -124,4 +130,4 @@ def main(argv: list[str]) -> RecipeResult:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_script(main, sys.argv[1:]))
