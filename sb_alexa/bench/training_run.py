@@ -236,7 +236,7 @@ def _experiment(hparams: dict[str, Any], device: str, log: RunLog) -> Recognitio
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,
-        run_opts=RunOptions(device=device),
+        run_opts=RunOptions.from_dictionary({"device": device}),
         checkpointer=None,
         word_pieces=None,  # only validation turns labels into text
         log=log,

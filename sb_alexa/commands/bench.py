@@ -8,6 +8,7 @@ import importlib
 # Name -> what it measures. Module sb_alexa.bench.<name> has add_arguments(parser) and run(args).
 BENCHMARKS = {
     "streaming": "streaming on one CPU core: real-time factor, chunk times, live streams",
+    "training": "hours of audio per hour of training, on a GPU or a CPU",
 }
 
 _EPILOG = """\

@@ -188,7 +188,10 @@ def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
         raise ConfigurationError(f"a YAML file includes itself: {chain}")
     if not path.is_file():
         raise ConfigurationError(f"there is no file {path}" + _included_by(parents))
-    tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    try:
+        tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    except ruamel.yaml.error.YAMLError as error:
+        raise ConfigurationError(f"{path} is no YAML: {error}") from error
     if not isinstance(tree, CommentedMap):
         raise ConfigurationError(
             f"{path} must hold a mapping of keys to values{_included_by(parents)}"

@@ -83,3 +83,9 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "delta.yaml").write_text("base: nothing.yaml\n")
     with pytest.raises(ConfigurationError, match="nothing.yaml .included by .*delta.yaml"):
         Configuration.from_file(folder / "delta.yaml")
+
+
+def test_broken_yaml_names_the_file(folder: Path) -> None:
+    (folder / "part.yaml").write_text("a: [1, 2\nb: }")
+    with pytest.raises(ConfigurationError, match="part.yaml is no YAML"):
+        Configuration.from_file(folder / "base.yaml")

@@ -96,7 +96,7 @@ class ToyExperiment(Experiment):
         if stage == Stage.TRAIN:
             self.seen.append([utterance.id for utterance in batch.utterances])
         if not torch.isfinite(encoder_out).all():
-            return encoder_out.sum()  # the loss function refuses NaN; the loop must cope with it
+            return encoder_out.sum()  # a NaN loss, which the loop must cope with
         return transducer_loss(
             encoder_out,
             self.modules.predictor.all_histories(batch.labels),
