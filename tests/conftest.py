@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before torch is imported, for this process and those it starts: OpenMP threads that compete with another process spin
-# and become many times slower than one.
+# Before torch is imported, for this process and those it starts: OpenMP threads that compete with
+# another process spin and become many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)

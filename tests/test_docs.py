@@ -148,6 +148,7 @@ def test_documented_python_runs(
 ) -> None:
     """With a small untrained model where the demo leaves its own, and a recording."""
     import soundfile
+
     from tests.tiny_model import noise, write_tiny_model
 
     monkeypatch.chdir(tmp_path)
