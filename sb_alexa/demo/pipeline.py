@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -86,7 +87,7 @@ def run_demo(
             ctc_only_steps=call.ctc_only_steps,
             seconds_total=journal.seconds_total,
             command=command,
-            model_folder=str(files.model),
+            model_folder=shlex.quote(str(files.model)),
             version=sb_alexa.__version__,
             machine=machine_description(),
         )
@@ -184,6 +185,6 @@ def _summary(report: DemoReport, files: DemoFiles) -> str:
         f"{minutes(report.seconds_total)} in all.\n\n"
         f"Report              {files.page}\n"
         f"Picture             {files.picture}\n"
-        f"Your own recording  sb-alexa transcribe {files.model} recording.wav --stream\n"
-        f"Live microphone     sb-alexa transcribe {files.model} --microphone"
+        f"Your own recording  sb-alexa transcribe {report.model_folder} recording.wav --stream\n"
+        f"Live microphone     sb-alexa transcribe {report.model_folder} --microphone"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from sb_alexa.assets import find_recipe
@@ -70,7 +71,7 @@ class RecipeCall:
     @property
     def command(self) -> str:
         """What a user would type to the same effect."""
-        return f"sb-alexa recipe {_RECIPE} {_YAML} {' '.join(self.options)}"
+        return shlex.join(["sb-alexa", "recipe", _RECIPE, _YAML, *self.options])
 
     def run(self) -> None:
         """Run the recipe in this process, without progress bars of its own."""

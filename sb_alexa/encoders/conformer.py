@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,7 +212,8 @@ class ConformerEncoder(nn.Module):
         for layer, before in zip(context.encoder_context.layers, state.layers, strict=True):
             layer.mha_left_context = before.attention
             layer.dcconv_left_context = before.convolution
-        y = self.transformer.encode_streaming(x, context)
+        with _outside_inference_mode():
+            y = self.transformer.encode_streaming(x, context)
         after = ConformerState(
             tuple(
                 ConformerLayerState(
@@ -302,7 +305,8 @@ class ConformerEncoder(nn.Module):
             x = torch.nn.functional.pad(x, (0, 0, 0, padding))
         elif num_steps is not None:
             lens = relative_lengths(num_steps, steps)
-        y = self.transformer.encode(x, lens, dynchunktrain_config=config)[:, :steps]
+        with _outside_inference_mode():
+            y = self.transformer.encode(x, lens, dynchunktrain_config=config)[:, :steps]
         return y if num_steps is None else y.masked_fill(~mask, 0)
 
     def num_outputs(self, num_steps: Tensor) -> Tensor:
@@ -342,3 +346,17 @@ class ConformerEncoder(nn.Module):
                 f"ConformerEncoder takes input of shape (B, T, {self.input_features[0]}), got "
                 f"{tuple(x.shape)}"
             )
+
+
+@contextmanager
+def _outside_inference_mode() -> Iterator[None]:
+    """Run without gradients but outside of inference mode.
+
+    SpeechBrain keeps its rotary tables for all later calls of the process, and a table made in
+    inference mode cannot take part in training afterwards.
+    """
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False), torch.no_grad():
+            yield
+    else:
+        yield

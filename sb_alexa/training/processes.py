@@ -20,6 +20,16 @@ def rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
+def leave_group() -> None:
+    """Part from the other processes when all have arrived here; does nothing on one process.
+
+    A process that exits with the group still open can abort another one in the middle of its exit.
+    """
+    if rank_and_size()[1] > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 @dataclass(frozen=True)
 class StepStatus:
     """What all processes know of one batch.

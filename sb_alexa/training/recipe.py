@@ -12,7 +12,7 @@ from typing import Any
 
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import ddp_barrier, ddp_init_group, if_main_process, run_on_main
+from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_on_main
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
@@ -29,7 +29,7 @@ from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
 from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
 from sb_alexa.training.interruption import TrainingStopped
 from sb_alexa.training.learning_curves import plot_learning_curves
-from sb_alexa.training.processes import rank_and_size
+from sb_alexa.training.processes import leave_group, rank_and_size
 from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.run_log import RunLog
 
@@ -122,7 +122,7 @@ def run_recognition_recipe(
         if plot_learning_curves(folder) is None:
             logger.info("no learning curves: matplotlib is missing (pip install 'sb-alexa[plots]')")
         logger.info("finished; the model opens with: sb-alexa transcribe %s audio.wav", folder)
-    ddp_barrier()
+    leave_group()
     return RecipeResult(folder, experiment)
 
 

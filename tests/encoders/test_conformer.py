@@ -144,3 +144,12 @@ def test_misuse_is_refused() -> None:
         _encoder(attention_type="regularMHA")
     with pytest.raises(ValueError, match="nhead divide d_model"):
         _encoder(nhead=3)
+
+
+def test_training_works_after_inference_in_the_same_process() -> None:
+    encoder = ConformerEncoder(input_size=8, d_model=16, nhead=2, num_layers=1, d_ffn=16)
+    x = torch.randn(1, 1777, 8)  # a length whose rotary table no other test has made
+    with torch.inference_mode():
+        encoder(x)
+    encoder(x).sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters() if p.requires_grad)

@@ -29,7 +29,7 @@ from sb_alexa.training.batching import BatchPlan, ShardedBatchSampler
 from sb_alexa.training.checkpointing import AtomicCheckpointer
 from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
 from sb_alexa.training.experiment import Experiment
-from sb_alexa.training.processes import rank_and_size
+from sb_alexa.training.processes import leave_group, rank_and_size
 from sb_alexa.transducer.joiner import Joiner
 from sb_alexa.transducer.stateless_predictor import StatelessPredictor
 
@@ -187,6 +187,7 @@ def main() -> None:
     experiment.fit(counter, loader)
     if rank_and_size()[0] == 0:
         torch.save(weights(experiment), args.output)
+    leave_group()
 
 
 if __name__ == "__main__":
