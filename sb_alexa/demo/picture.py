@@ -114,7 +114,8 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
     scale = 0.3 / max(float(np.abs(samples).max()), 1e-9)
     axes.plot(times, samples * scale, color=_SOFT, lw=0.4, alpha=0.7)
     for word in transcript.spoken:
-        axes.axvspan(word.start_s, word.end_s, ymin=0.75, ymax=0.9, fc="#c9dbef", ec="white")
+        span = [(word.start_s, word.end_s - word.start_s)]
+        axes.broken_barh(span, (0.5, 0.3), fc="#c9dbef", ec="white")
         axes.text(
             (word.start_s + word.end_s) / 2,
             0.65,
@@ -123,6 +124,7 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
             va="center",
             fontsize=8,
         )
+    row_ends: list[float] = []
     for tag, i, j in align([w.text for w in transcript.spoken], [w.text for w in transcript.shown]):
         if j is None:
             continue
@@ -134,12 +136,17 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
                 color=_ACCENT,
                 lw=0.7,
             )
-        # Alternating heights keep neighbours apart.
+        word = transcript.shown[j]
+        # On the first row that is free: words that end a chunk together are shown at one time.
+        row = next((r for r, end in enumerate(row_ends) if end <= word.shown_s), len(row_ends))
+        width_s = 0.0085 * transcript.duration_s * (len(word.text) + 1)
+        row_ends[row : row + 1] = [word.shown_s + width_s]
         axes.text(
-            transcript.shown[j].shown_s, -0.62 - 0.16 * (j % 2), transcript.shown[j].text.lower(),
+            word.shown_s, -0.58 - 0.13 * row, word.text.lower(),
             fontsize=8, va="center", color="black" if right else _WRONG,
         )  # fmt: skip
-    axes.set(xlabel="seconds", ylim=(-1, 1), yticks=[0.65, 0, -0.7], xlim=(0, None))
+    bottom = min(-1.0, -0.58 - 0.13 * len(row_ends))
+    axes.set(xlabel="seconds", ylim=(bottom, 1), yticks=[0.65, 0, -0.7], xlim=(0, None))
     axes.set_yticklabels(["said", "audio", "shown"])
     if transcript.latency.latencies_ms:
         delay = f"{transcript.latency.median_ms:.0f} ms"
