@@ -136,13 +136,13 @@ def _draw_time_line(axes: Any, report: DemoReport, samples: np.ndarray) -> None:
                 color=_ACCENT,
                 lw=0.7,
             )
-        word = transcript.shown[j]
+        shown = transcript.shown[j]
         # On the first row that is free: words that end a chunk together are shown at one time.
-        row = next((r for r, end in enumerate(row_ends) if end <= word.shown_s), len(row_ends))
-        width_s = 0.0085 * transcript.duration_s * (len(word.text) + 1)
-        row_ends[row : row + 1] = [word.shown_s + width_s]
+        row = next((r for r, end in enumerate(row_ends) if end <= shown.shown_s), len(row_ends))
+        width_s = 0.0085 * transcript.duration_s * (len(shown.text) + 1)
+        row_ends[row : row + 1] = [shown.shown_s + width_s]
         axes.text(
-            word.shown_s, -0.58 - 0.13 * row, word.text.lower(),
+            shown.shown_s, -0.58 - 0.13 * row, shown.text.lower(),
             fontsize=8, va="center", color="black" if right else _WRONG,
         )  # fmt: skip
     bottom = min(-1.0, -0.58 - 0.13 * len(row_ends))
