@@ -158,7 +158,9 @@ def test_ctrl_c_prints_what_was_recognised(folder, wav, text, capsys, monkeypatc
     assert sum("(final)" in line for line in lines) == 1, "the next file is not begun"
 
 
-def test_ctrl_c_in_a_real_process(folder, wav) -> None:
+def test_ctrl_c_in_a_real_process(folder, tmp_path) -> None:
+    wav = tmp_path / "long.wav"  # long enough not to end before the signal arrives
+    soundfile.write(wav, noise(30 * 16000).numpy(), 16000, subtype="FLOAT")
     command = [sys.executable, "-m", "sb_alexa.cli", "transcribe", folder, wav, "--realtime"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
