@@ -162,7 +162,14 @@ def test_ctrl_c_in_a_real_process(folder, tmp_path) -> None:
     wav = tmp_path / "long.wav"  # long enough not to end before the signal arrives
     soundfile.write(wav, noise(30 * 16000).numpy(), 16000, subtype="FLOAT")
     command = [sys.executable, "-m", "sb_alexa.cli", "transcribe", folder, wav, "--realtime"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a script ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
