@@ -151,8 +151,8 @@ def prepare_librispeech(
     max_bad_fraction : float
         Largest part of the audio files that may be unusable, in 0 to 1.
     full_decode : bool
-        Decode all audio, which finds every damage; one processor decodes about 5,000 times faster
-        than real time. Otherwise only the end of each file, which still finds truncation.
+        Decode all audio, which finds every damage. Otherwise only the end of each file, which is
+        faster and still finds truncation.
     skip_prep : bool
         Return what an earlier run prepared without looking at the data.
 
