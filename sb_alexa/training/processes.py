@@ -8,6 +8,11 @@ from typing import TypeVar
 
 import torch
 import torch.distributed
+
+# Its functions hold the group that is open when they are imported as a default argument, which
+# making an optimizer does. The group's threads then outlive destroy_process_group() and can abort
+# the process while the interpreter shuts down; imported before a group is open, they hold none.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 
 T = TypeVar("T")

@@ -164,6 +164,12 @@ def weights(experiment: Experiment) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in experiment.modules.state_dict().items()}
 
 
+def gloo_threads() -> list[str]:
+    """Names of the threads of gloo that run in this process (none where /proc does not exist)."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -188,6 +194,7 @@ def main() -> None:
     if rank_and_size()[0] == 0:
         torch.save(weights(experiment), args.output)
     leave_group()
+    assert not gloo_threads(), "the group is still held: its threads may abort the exit"
 
 
 if __name__ == "__main__":
