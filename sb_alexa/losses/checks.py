@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sb_alexa.lengths import length_mask
@@ -35,12 +36,12 @@ def check_counts(name: str, counts: Tensor, batch: int, low: int, high: int) -> 
 
     Example
     -------
-    >>> import torch
     >>> check_counts("num_frames", torch.tensor([3, 0]), batch=2, low=1, high=3)
     Traceback (most recent call last):
     ValueError: num_frames of item 1 is 0, expected 1..3
     """
-    if counts.is_floating_point() or tuple(counts.shape) != (batch,):
+    is_integer = not counts.is_floating_point() and counts.dtype != torch.bool
+    if not is_integer or tuple(counts.shape) != (batch,):
         raise ValueError(
             f"{name} must hold ({batch},) integers, got {counts.dtype} of shape "
             f"{tuple(counts.shape)}; sb_alexa.lengths.absolute_lengths makes them from relative "
@@ -54,7 +55,7 @@ def check_counts(name: str, counts: Tensor, batch: int, low: int, high: int) -> 
 
 
 def check_targets(targets: Tensor, num_labels: Tensor, num_outputs: int, blank_index: int) -> None:
-    """Refuse a target that is the blank or no output of the model; padding is not looked at.
+    """Refuse a target or a blank that is no output of the model; padding is not looked at.
 
     Arguments
     ---------
@@ -70,15 +71,18 @@ def check_targets(targets: Tensor, num_labels: Tensor, num_outputs: int, blank_i
     Raises
     ------
     ValueError
-        Naming the first offending item, the position and the value.
+        Naming the first offending item, the position and the value; or naming the blank.
 
     Example
     -------
-    >>> import torch
     >>> check_targets(torch.tensor([[4, 9]]), torch.tensor([2]), num_outputs=5, blank_index=0)
     Traceback (most recent call last):
     ValueError: target 1 of item 0 is 9, expected a label in 0..4 other than the blank 0
     """
+    if not 0 <= blank_index < num_outputs:
+        raise ValueError(f"blank_index must be in 0..{num_outputs - 1}, got {blank_index}")
+    if targets.is_floating_point():
+        raise ValueError(f"targets must hold integers, got {targets.dtype}; use targets.long()")
     is_target = length_mask(num_labels.to(targets.device), targets.shape[1])
     is_wrong = (targets < 0) | (targets >= num_outputs) | (targets == blank_index)
     wrong = (is_target & is_wrong).nonzero()

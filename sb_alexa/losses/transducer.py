@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
-from torch.utils.checkpoint import checkpoint
 
 from sb_alexa.lengths import absolute_lengths
 from sb_alexa.losses.checks import check_counts, check_targets
+from sb_alexa.losses.joined_arcs import check_join, joined_arc_log_probs
+from sb_alexa.losses.joiner_protocol import JoinerLike
+from sb_alexa.losses.ready_logits import logits_arc_log_probs
+from sb_alexa.losses.reductions import check_reduction, loss_dtype, reduce_losses
 from sb_alexa.losses.transducer_lattice import transducer_lattice_loss
 
 __all__ = ["transducer_lattice_loss", "transducer_loss", "transducer_loss_from_logits"]
-
-# Numbers in the activations and logits of one slice: 16 MiB of float32 stay in a CPU's cache, a GPU
-# wants more work for each kernel.
-_SLICE_ELEMENTS_CPU = 1 << 22
-_SLICE_ELEMENTS_GPU = 1 << 26
-# Up to here (256 MiB of float32) all slices are kept for the backward pass; beyond, they are
-# recomputed there.
-_KEPT_ELEMENTS = 1 << 26
-
-
-class JoinerLike(Protocol):
-    """What `transducer_loss` asks of a joiner; `sb_alexa.transducer.joiner.Joiner` is one."""
-
-    @property
-    def num_labels(self) -> int: ...
-
-    def project_encoder(self, encoder_out: Tensor) -> Tensor: ...
-
-    def project_predictor(self, predictor_out: Tensor) -> Tensor: ...
-
-    def __call__(self, encoder_part: Tensor, predictor_part: Tensor) -> Tensor: ...
 
 
 def transducer_loss(
@@ -49,13 +27,21 @@ def transducer_loss(
     blank_index: int = 0,
     fastemit_lambda: float = 0.0,
     label_penalty: Tensor | None = None,
+    occupancy_floor: float = 0.0,
+    memory_budget_mib: float | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Transducer loss of a batch, joined slice by slice.
 
-    Padded cells are never joined, and the logits of the whole batch never exist at once: slices of
-    T run through the joiner one at a time and, in large batches, again in the backward pass instead
-    of being kept.
+    The logits of the whole batch never exist at once: slices of T run through the joiner one at a
+    time and again in the backward pass, where each slice's gradient goes at once to the weights and
+    to the outputs of encoder and predictor. Padded cells are never joined, cells without a gradient
+    not a second time. Memory grows with B * T * U, not with V.
+
+    That holds for an `sb_alexa.nn.additive_joint.AdditiveJoint`, which every
+    `sb_alexa.transducer.joiner.Joiner` is: ``output(activation(encoder_part + predictor_part))``
+    with an activation of torch without parameters. Any other joiner, one with hooks included, runs
+    through autograd in checkpointed slices.
 
     Arguments
     ---------
@@ -77,6 +63,12 @@ def transducer_loss(
         See `transducer_lattice_loss`.
     label_penalty : Tensor | None
         (B, T, U) nats, see `transducer_lattice_loss`.
+    occupancy_floor : float
+        See `transducer_lattice_loss`; 0 is exact, 1e-6 saves most of the backward pass of a model
+        that has learned to align.
+    memory_budget_mib : float | None
+        Size in MiB of the buffers for a slice (activations, their gradient, logits); a slice has at
+        least one frame. None takes 8 on a CPU, 512 on a GPU.
     reduction : str
         "none": (B,) nats per utterance; "sum": nats of the batch; "mean" or "batchmean": nats per
         utterance, averaged over the batch; "token_mean": nats per label, the sum over the batch
@@ -109,46 +101,36 @@ def transducer_loss(
     >>> loss.exp().item()  # two alignments of three arcs of probability 1/5
     62.5000...
     """
-    _check_reduction(reduction)
-    batch, max_frames = encoder_out.shape[:2]
-    max_labels = targets.shape[1]
-    if encoder_out.dim() != 3 or tuple(predictor_out.shape[:2]) != (batch, max_labels + 1):
-        raise ValueError(
-            "transducer_loss takes encoder_out (B, T, C), predictor_out (B, U + 1, C) and targets "
-            f"(B, U), got {tuple(encoder_out.shape)}, {tuple(predictor_out.shape)} and "
-            f"{tuple(targets.shape)}"
-        )
-    frames = check_counts("num_frames", num_frames, batch, 1, max_frames)
-    labels = check_counts("num_labels", num_labels, batch, 0, max_labels)
-    check_targets(targets, num_labels, joiner.num_labels, blank_index)
-    targets = targets.to(encoder_out.device, torch.long)
-    encoder_part = joiner.project_encoder(encoder_out)
-    predictor_part = joiner.project_predictor(predictor_out)
-    width = encoder_part.shape[-1] + joiner.num_labels
-    num_cells = sum(t * (u + 1) for t, u in zip(frames, labels, strict=True))
-    recompute = torch.is_grad_enabled() and num_cells * width > _KEPT_ELEMENTS
-    blanks, emissions = [], []
-    # unbind gathers the gradients of all rows in one tensor; indexing would make a padded tensor
-    # for each row.
-    rows = zip(
-        encoder_part.unbind(0), predictor_part.unbind(0), targets, frames, labels, strict=True
+    check_reduction(reduction)
+    frames, labels = check_join(
+        encoder_out,
+        predictor_out,
+        joiner,
+        targets,
+        num_frames=num_frames,
+        num_labels=num_labels,
+        blank_index=blank_index,
     )
-    for encoder_row, predictor_row, row, t, u in rows:
-        blank_logp, label_logp = _join_utterance(
-            encoder_row[:t], predictor_row[: u + 1], joiner, row[:u], blank_index, width, recompute
-        )
-        padding = (0, max_labels - u, 0, max_frames - t)
-        blanks.append(pad(blank_logp, padding))
-        emissions.append(pad(label_logp, padding))
+    blank_logp, label_logp = joined_arc_log_probs(
+        encoder_out,
+        predictor_out,
+        joiner,
+        targets.to(encoder_out.device, torch.long),
+        num_frames=frames,
+        num_labels=labels,
+        blank_index=blank_index,
+        memory_budget_mib=memory_budget_mib,
+    )
     losses = transducer_lattice_loss(
-        torch.stack(blanks),
-        torch.stack(emissions),
+        blank_logp,
+        label_logp,
         num_frames,
         num_labels,
         fastemit_lambda=fastemit_lambda,
         label_penalty=label_penalty,
+        occupancy_floor=occupancy_floor,
     )
-    return _reduce(losses, num_labels, reduction)
+    return reduce_losses(losses, num_labels, reduction).to(loss_dtype(encoder_out))
 
 
 def transducer_loss_from_logits(
@@ -208,7 +190,7 @@ def transducer_loss_from_logits(
     >>> loss.exp()
     tensor(62.5000)
     """
-    _check_reduction(reduction)
+    check_reduction(reduction)
     if logits.dim() != 4 or tuple(targets.shape) != (logits.shape[0], logits.shape[2] - 1):
         raise ValueError(
             "transducer_loss_from_logits takes logits (B, T, U + 1, V) and targets (B, U), got "
@@ -222,8 +204,12 @@ def transducer_loss_from_logits(
     frames = check_counts("num_frames", num_frames, batch, 1, max_frames)
     labels = check_counts("num_labels", num_labels, batch, 0, targets.shape[1])
     check_targets(targets, num_labels, num_outputs, blank_index)
-    blank_logp, label_logp = _ArcLogProbs.apply(
-        logits, targets.to(logits.device, torch.long), frames, labels, blank_index
+    blank_logp, label_logp = logits_arc_log_probs(
+        logits,
+        targets.to(logits.device, torch.long),
+        num_frames=frames,
+        num_labels=labels,
+        blank_index=blank_index,
     )
     losses = transducer_lattice_loss(
         blank_logp,
@@ -233,101 +219,4 @@ def transducer_loss_from_logits(
         fastemit_lambda=fastemit_lambda,
         label_penalty=label_penalty,
     )
-    return _reduce(losses, num_labels, reduction)
-
-
-def _check_reduction(reduction: str) -> None:
-    """Refuse an unknown reduction before anything is computed."""
-    known = ("none", "sum", "mean", "batchmean", "token_mean")
-    if reduction not in known:
-        raise ValueError(f"unknown reduction {reduction!r}, expected one of {', '.join(known)}")
-
-
-def _reduce(losses: Tensor, num_labels: Tensor, reduction: str) -> Tensor:
-    """Reduce (B,) nats as `transducer_loss` describes.
-
-    Example
-    -------
-    >>> losses, num_labels = torch.tensor([3.0, 9.0]), torch.tensor([1, 3])
-    >>> [_reduce(losses, num_labels, how).item() for how in ("sum", "mean", "token_mean")]
-    [12.0, 6.0, 3.0]
-    """
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if reduction == "token_mean":
-        return losses.sum() / num_labels.sum().clamp(min=1).to(losses.device)
-    return losses.mean()
-
-
-def _join_utterance(
-    encoder_part: Tensor,
-    predictor_part: Tensor,
-    joiner: JoinerLike,
-    targets: Tensor,
-    blank_index: int,
-    width: int,
-    recompute: bool,
-) -> tuple[Tensor, Tensor]:
-    """(t, u + 1) and (t, u) arc log-probabilities from (t, J) and (u + 1, J) projections."""
-
-    def join(frames: Tensor, histories: Tensor) -> tuple[Tensor, Tensor]:
-        logits = joiner(frames[:, None], histories[None])
-        lengths = [len(frames)], [len(targets)]
-        arcs = _ArcLogProbs.apply(logits[None], targets[None], *lengths, blank_index)
-        return arcs[0][0], arcs[1][0]
-
-    on_cpu = encoder_part.device.type == "cpu"
-    elements = _SLICE_ELEMENTS_CPU if on_cpu else _SLICE_ELEMENTS_GPU
-    slices = encoder_part.split(max(1, elements // (width * len(predictor_part))))
-    if recompute:
-        arcs = [checkpoint(join, part, predictor_part, use_reentrant=False) for part in slices]
-    else:
-        arcs = [join(part, predictor_part) for part in slices]
-    return torch.cat([blank for blank, _ in arcs]), torch.cat([label for _, label in arcs])
-
-
-class _ArcLogProbs(torch.autograd.Function):
-    """Log-probabilities of blank and next label; beside the logits it keeps a number per cell."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        targets: Tensor,
-        frames: list[int],
-        labels: list[int],
-        blank_index: int,
-    ) -> tuple[Tensor, Tensor]:
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        normaliser = logits.new_zeros(logits.shape[:3], dtype=dtype)
-        blank_logp = torch.zeros_like(normaliser)
-        label_logp = torch.zeros_like(normaliser[:, :, 1:])
-        for item, (t, u) in enumerate(zip(frames, labels, strict=True)):
-            cells = logits[item, :t, : u + 1].to(dtype)
-            total = cells.logsumexp(-1)
-            normaliser[item, :t, : u + 1] = total
-            blank_logp[item, :t, : u + 1] = cells[..., blank_index] - total
-            chosen = cells[:, :u].gather(-1, targets[item, :u].expand(t, u)[..., None])
-            label_logp[item, :t, :u] = chosen[..., 0] - total[:, :u]
-        ctx.save_for_backward(logits, targets, normaliser)
-        ctx.frames, ctx.labels, ctx.blank_index = frames, labels, blank_index
-        return blank_logp, label_logp
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_blank: Tensor, grad_label: Tensor) -> tuple[Tensor | None, ...]:
-        logits, targets, normaliser = ctx.saved_tensors
-        grad = torch.zeros_like(logits)
-        for item, (t, u) in enumerate(zip(ctx.frames, ctx.labels, strict=True)):
-            of_blank, of_label = grad_blank[item, :t, : u + 1], grad_label[item, :t, :u]
-            total = of_blank.clone()
-            total[:, :u] += of_label
-            cells = (logits[item, :t, : u + 1] - normaliser[item, :t, : u + 1, None]).exp_()
-            cells.mul_(-total[..., None])
-            cells[..., ctx.blank_index] += of_blank
-            index = targets[item, :u].expand(t, u)[..., None]
-            cells[:, :u].scatter_add_(-1, index, of_label[..., None])
-            grad[item, :t, : u + 1] = cells
-        return grad, None, None, None, None
+    return reduce_losses(losses, num_labels, reduction).to(loss_dtype(logits))

@@ -87,7 +87,8 @@ def reference_transducer_loss(
     total = beta[0][0]
 
     def occupancy(arc: float) -> float:
-        return math.exp(arc - total) if total > -math.inf else 0.0
+        # Next to huge numbers, rounding may leave more than certainty.
+        return math.exp(min(arc - total, 0.0)) if total > -math.inf else 0.0
 
     frames, labels = range(num_frames), range(num_labels + 1)
     return ReferenceLoss(

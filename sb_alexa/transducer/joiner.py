@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from sb_alexa.nn.additive_joint import AdditiveJoint
 
-class Joiner(nn.Module):
+
+class Joiner(AdditiveJoint):
     """Add the two sides, apply an activation, map to the labels.
 
     Arguments
@@ -58,7 +60,6 @@ class Joiner(nn.Module):
         joint_size: int | None = None,
         activation: Callable[[], nn.Module] = nn.Tanh,
     ) -> None:
-        super().__init__()
         sizes = [encoder_size, predictor_size, joint_size or encoder_size]
         if min(sizes) < 1 or joint_size == 0 or num_labels < 2:
             raise ValueError(
@@ -71,18 +72,16 @@ class Joiner(nn.Module):
                 f"encoder_size {encoder_size} and predictor_size {predictor_size} differ and "
                 "cannot be added; give a joint_size, to which both are projected"
             )
+        encoder_projection: nn.Module = nn.Identity()
+        predictor_projection: nn.Module = nn.Identity()
+        if joint_size is not None:
+            encoder_projection = nn.Linear(encoder_size, joint_size)
+            # One bias is enough for the sum.
+            predictor_projection = nn.Linear(predictor_size, joint_size, bias=False)
+        super().__init__(activation(), nn.Linear(sizes[2], num_labels))
         self.num_labels = num_labels
-        self.encoder_projection = (
-            nn.Identity() if joint_size is None else nn.Linear(encoder_size, joint_size)
-        )
-        # One bias is enough for the sum.
-        self.predictor_projection = (
-            nn.Identity()
-            if joint_size is None
-            else nn.Linear(predictor_size, joint_size, bias=False)
-        )
-        self.activation = activation()
-        self.output = nn.Linear(sizes[2], num_labels)
+        self.encoder_projection = encoder_projection
+        self.predictor_projection = predictor_projection
 
     def project_encoder(self, encoder_out: Tensor) -> Tensor:
         """(..., encoder_size) to (..., J), once for each frame."""
@@ -91,6 +90,3 @@ class Joiner(nn.Module):
     def project_predictor(self, predictor_out: Tensor) -> Tensor:
         """(..., predictor_size) to (..., J), once for each history."""
         return self.predictor_projection(predictor_out)
-
-    def forward(self, encoder_part: Tensor, predictor_part: Tensor) -> Tensor:
-        return self.output(self.activation(encoder_part + predictor_part))

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech, prepare_librispeech
 from sb_alexa.losses.ctc import ctc_loss_with_skips
-from sb_alexa.losses.transducer import transducer_loss
 from sb_alexa.training.dataio import SpeechBatch
 from sb_alexa.training.interruption import run_script
 from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
@@ -84,14 +83,13 @@ class TransducerASR(RecognitionExperiment):
 
     def transducer(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
         """Nats per utterance."""
-        return transducer_loss(
+        return self.hparams.transducer_loss(
             predictions.encoder_out,
             self.modules.predictor.all_histories(batch.labels),  # (B, U + 1, C)
             self.modules.joiner,
             batch.labels,
             num_frames=predictions.num_frames,
             num_labels=batch.num_labels,
-            fastemit_lambda=self.hparams.fastemit_lambda,
             reduction="mean",
         )
 
@@ -125,7 +123,7 @@ def main(argv: list[str]) -> RecipeResult:
         argv,
         experiment_class=TransducerASR,
         prepare=prepare,
-        known_keys={"fastemit_lambda", "log_mel", "normalize"},
+        known_keys={"log_mel", "normalize", "transducer_loss"},
     )
 
 
