@@ -43,7 +43,7 @@ def checkpointed_arc_log_probs(
     blank_index : int
         Position of the blank.
     buffer_bytes : int
-        Size of a slice's activations and logits; a slice has at least one frame.
+        Size of a slice's activations, logits and their gradients; a slice has at least one frame.
 
     Returns
     -------
@@ -53,7 +53,10 @@ def checkpointed_arc_log_probs(
         (B, T, U) nats, float64.
     """
     max_frames, max_labels = encoder_part.shape[1], targets.shape[1]
-    cell_bytes = (2 * encoder_part.shape[-1] + joiner.num_labels) * encoder_part.element_size()
+    itemsize = encoder_part.element_size()
+    wide = 4 if itemsize < 4 else 0  # 16-bit logits have a float32 copy
+    joint_bytes = 2 * encoder_part.shape[-1] * itemsize
+    cell_bytes = joint_bytes + joiner.num_labels * (2 * itemsize + wide)
     blanks, emissions = [], []
     # unbind gathers the gradients of all rows in one tensor; indexing would make a padded tensor
     # for each row.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,12 @@ from sb_alexa.losses.transducer_lattice import transducer_lattice_loss
 
 # Weight of the pruned loss at the first step of the warm-up, when its windows are still arbitrary.
 _FIRST_PRUNED_SCALE = 0.1
+
+
+class _Plan(TypedDict):
+    num_frames: list[int]
+    num_labels: list[int]
+    blank_index: int
 
 
 class PrunedTransducerLoss(nn.Module):
@@ -36,8 +42,9 @@ class PrunedTransducerLoss(nn.Module):
 
     Compared with the exact loss: the joiner's time, forward and backward, shrinks by the share of
     cells in the windows, about ``pruning_range / U``. The first pass costs T * U * V
-    multiplications in float64, each three times, besides the linear maps, and its logits and their
-    gradients take (B, T, V) and (B, U + 1, V). (B, T, U + 1) numbers are held as in the exact loss.
+    multiplications in float64, each three times, besides the linear maps; its logits and their
+    gradients take (B, T, V) and (B, U + 1, V), the exponentials of one utterance at a time the same
+    in float64. Numbers for each of the (B, T, U + 1) cells are held as in the exact loss.
     An occupancy floor saves only in the backward pass, but needs no second joiner; it may be
     combined with pruning.
 
@@ -187,7 +194,20 @@ class PrunedTransducerLoss(nn.Module):
         num_labels: Tensor,
         label_penalty: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The losses of both passes, (B,) nats per utterance, not weighted; for logging."""
+        """The losses of both passes, for example to log them.
+
+        Arguments
+        ---------
+        encoder_out, predictor_out, joiner, targets, num_frames, num_labels, label_penalty
+            As in a call.
+
+        Returns
+        -------
+        simple : Tensor
+            (B,) nats per utterance, not weighted.
+        pruned : Tensor
+            (B,) nats per utterance.
+        """
         if joiner.num_labels != self.num_labels:
             raise ValueError(
                 f"the joiner has num_labels={joiner.num_labels}, the pruned loss "
@@ -205,14 +225,6 @@ class PrunedTransducerLoss(nn.Module):
         device = encoder_out.device
         targets = targets.to(device, torch.long)
         num_frames, num_labels = num_frames.to(device), num_labels.to(device)
-        arcs = sum_arc_log_probs(
-            self.frame_output(encoder_out),
-            self.history_output(predictor_out),
-            targets,
-            num_frames=frames,
-            num_labels=labels,
-            blank_index=self.blank_index,
-        )
         lattice_loss = partial(
             transducer_lattice_loss,
             num_frames=num_frames,
@@ -220,22 +232,19 @@ class PrunedTransducerLoss(nn.Module):
             fastemit_lambda=self.fastemit_lambda,
             label_penalty=label_penalty,
         )
-        simple, grad_blank, grad_label = _with_gradients(lattice_loss, *arcs)
-        start, size = pruning_windows(
-            -grad_blank,
-            -grad_label / (1.0 + self.fastemit_lambda),
-            num_frames,
-            num_labels,
-            self.pruning_range,
+        plan: _Plan = {"num_frames": frames, "num_labels": labels, "blank_index": self.blank_index}
+        arcs = sum_arc_log_probs(
+            self.frame_output(encoder_out), self.history_output(predictor_out), targets, **plan
         )
+        simple, grad_blank, grad_label = _with_gradients(lattice_loss, *arcs)
+        occupancies = -grad_blank, -grad_label / (1.0 + self.fastemit_lambda)
+        start, size = pruning_windows(*occupancies, num_frames, num_labels, self.pruning_range)
         joined = joined_arc_log_probs(
             encoder_out,
             predictor_out,
             joiner,
             targets,
-            num_frames=frames,
-            num_labels=labels,
-            blank_index=self.blank_index,
+            **plan,
             memory_budget_mib=self.memory_budget_mib,
             is_kept=window_cells(start, size, num_frames, predictor_out.shape[1]),
         )

@@ -219,20 +219,23 @@ def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
     return merged
 
 
-def _apply_differences(tree: CommentedMap, differences: Any, source: str) -> None:
+def _apply_differences(
+    tree: CommentedMap, differences: Any, source: str, *, may_add: bool = False
+) -> None:
     if differences is None:
         return
     if not isinstance(differences, Mapping):
         raise ConfigurationError(f"{source}: the differences must be a mapping of keys to values")
     for key, value in differences.items():
         old = tree.get(key)
-        if key not in tree and not _is_tagged(tree):
+        if key not in tree and not may_add and not _is_tagged(tree):
             raise ConfigurationError(
                 f"{source} sets the unknown key {key!r}: {_suggest(key, tree)}; "
                 f"known keys: {', '.join(map(str, tree))}"
             )
         if isinstance(value, Mapping) and isinstance(old, CommentedMap) and not _is_tagged(value):
-            _apply_differences(old, value, source)
+            # `modules` is a list of names: a loss with weights of its own joins it.
+            _apply_differences(old, value, source, may_add=key == "modules")
         else:
             tree[key] = value
 

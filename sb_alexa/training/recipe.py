@@ -21,7 +21,7 @@ from sb_alexa.corpora.librispeech import PreparedLibriSpeech
 from sb_alexa.corpora.manifest import Utterance, read_manifest
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
-from sb_alexa.inference.model_configuration import model_configuration
+from sb_alexa.inference.model_configuration import MODEL_KEYS, model_configuration
 from sb_alexa.inference.model_folder import write_model_folder
 from sb_alexa.training.batching import BatchPlan, ShardedBatchSampler
 from sb_alexa.training.checkpointing import AtomicCheckpointer
@@ -116,7 +116,8 @@ def run_recognition_recipe(
         write_model_folder(
             folder,
             configuration=model_yaml,
-            modules=experiment.raw_modules,
+            # A loss with weights of its own stays behind.
+            modules={k: m for k, m in experiment.raw_modules.items() if k in MODEL_KEYS},
             word_pieces_path=word_pieces_path,
         )
         if plot_learning_curves(folder) is None:

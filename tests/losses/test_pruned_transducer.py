@@ -1,4 +1,4 @@
-"""The pruned loss: its first pass, its windows, and the two passes against the exact loss."""
+"""The pruned loss against the exact one, on all cells and on those in the windows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hyperpyyaml import load_hyperpyyaml
 from torch import Tensor, nn
 
 from sb_alexa.losses.joined_arcs import joined_arc_log_probs
 from sb_alexa.losses.pruned_transducer import PrunedTransducerLoss
 from sb_alexa.losses.pruning_windows import pruning_windows, window_cells
-from sb_alexa.losses.sum_arcs import sum_arc_log_probs
 from sb_alexa.losses.transducer import transducer_lattice_loss, transducer_loss
 from sb_alexa.transducer.joiner import Joiner
+from tests.losses.test_sum_arcs import explicit_arcs
 
 NUM_FRAMES, NUM_LABELS = torch.tensor([12, 1, 5, 9, 2]), torch.tensor([7, 3, 0, 7, 6])
 BATCH, FRAMES, LABELS, VOCABULARY = 5, 12, 7, 9
@@ -61,183 +60,10 @@ class Model:
         return transducer_lattice_loss(*arcs, **LENGTHS, **options)
 
 
-def explicit_arcs(frames: Tensor, histories: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    log_probs = (frames[:, :, None].double() + histories[:, None].double()).log_softmax(-1)
-    index = targets[:, None, :, None].expand(-1, frames.shape[1], -1, 1)
-    return log_probs[..., 0], log_probs[:, :, :-1].gather(-1, index)[..., 0]
-
-
 def assert_gradients_agree(actual: Tensor, expected: Tensor, inputs: list[Tensor]) -> None:
     gradients = [torch.autograd.grad(loss, inputs) for loss in (actual, expected)]
     for ours, wanted in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-10, atol=1e-12)
-
-
-# First pass
-
-
-@pytest.mark.parametrize("scale", [1.0, 30.0, 300.0, 2000.0])
-def test_normaliser_by_matrix_product_equals_the_explicit_one(scale: float) -> None:
-    """At 300 some products of exponentials underflow, at 2000 nearly all of them do."""
-    frames = (scale * torch.randn(2, 6, VOCABULARY, dtype=torch.float64)).requires_grad_()
-    histories = (scale * torch.randn(2, 5, VOCABULARY, dtype=torch.float64)).requires_grad_()
-    targets = torch.randint(1, VOCABULARY, (2, 4))
-    lengths = {"num_frames": [6, 6], "num_labels": [4, 4]}
-    actual = sum_arc_log_probs(frames, histories, targets, **lengths, blank_index=0)
-    expected = explicit_arcs(frames, histories, targets)
-    weights = [torch.rand_like(arcs) for arcs in expected]
-    for ours, wanted in zip(actual, expected, strict=True):
-        torch.testing.assert_close(ours, wanted, rtol=1e-13, atol=1e-13 * scale)
-    sums = [
-        sum((arcs * w).sum() for arcs, w in zip(both, weights, strict=True))
-        for both in (actual, expected)
-    ]
-    gradients = [torch.autograd.grad(total, (frames, histories)) for total in sums]
-    for ours, wanted in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-12 * scale)
-
-
-def test_normaliser_of_float32_logits() -> None:
-    frames, histories = 5 * torch.randn(1, 30, 1000), 5 * torch.randn(1, 9, 1000)
-    targets = torch.randint(1, 1000, (1, 8))
-    lengths = {"num_frames": [30], "num_labels": [8]}
-    actual = sum_arc_log_probs(frames, histories, targets, **lengths, blank_index=0)
-    for ours, wanted in zip(actual, explicit_arcs(frames, histories, targets), strict=True):
-        assert ours.dtype == torch.float64
-        torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("blank_index", [0, 3])
-def test_gradcheck_of_the_first_pass(blank_index: int) -> None:
-    frames = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
-    far_apart = torch.tensor([0.0, 700.0, 0.0, 0.0], dtype=torch.float64)
-    histories = (torch.randn(2, 3, 4, dtype=torch.float64) + far_apart).requires_grad_()
-    shifted = frames.detach() + far_apart.roll(1)  # the matrix product underflows
-    targets = torch.tensor([[2, 1], [1, -100]])
-
-    def arcs(frames: Tensor, histories: Tensor) -> tuple[Tensor, Tensor]:
-        return sum_arc_log_probs(
-            frames,
-            histories,
-            targets,
-            num_frames=[3, 2],
-            num_labels=[2, 1],
-            blank_index=blank_index,
-        )
-
-    assert torch.autograd.gradcheck(arcs, (frames, histories))
-    assert torch.autograd.gradcheck(arcs, (shifted.requires_grad_(), histories))
-
-
-def test_first_pass_with_forbidden_outputs() -> None:
-    frames = torch.randn(1, 3, 4, dtype=torch.float64)
-    frames[0, 1] = -torch.inf  # nothing can happen in this frame
-    frames[0, 2, 0] = -torch.inf
-    histories = torch.randn(1, 2, 4, dtype=torch.float64)
-    histories[0, 1, 2] = -torch.inf
-    targets = torch.tensor([[2]])
-    frames, histories = frames.requires_grad_(), histories.requires_grad_()
-    lengths = {"num_frames": [3], "num_labels": [1]}
-    blank, label = sum_arc_log_probs(frames, histories, targets, **lengths, blank_index=0)
-    expected = explicit_arcs(frames[:, ::2], histories, targets)
-    assert (blank[0, 1] == -torch.inf).all() and (label[0, 1] == -torch.inf).all()
-    torch.testing.assert_close(blank[:, ::2], expected[0], rtol=1e-13, atol=0)
-    torch.testing.assert_close(label[:, ::2], expected[1], rtol=1e-13, atol=0)
-    loss = transducer_lattice_loss(blank, label, torch.tensor([3]), torch.tensor([1]))
-    assert loss.item() == math.inf
-    assert all(not g.any() for g in torch.autograd.grad(loss.sum(), (frames, histories)))
-
-
-def test_padding_has_no_influence_on_the_first_pass() -> None:
-    model = Model()
-    frames, histories = torch.randn(BATCH, FRAMES, 9), torch.randn(BATCH, LABELS + 1, 9)
-    plan = {"num_frames": NUM_FRAMES.tolist(), "num_labels": NUM_LABELS.tolist()}
-
-    def loss() -> Tensor:
-        arcs = sum_arc_log_probs(frames, histories, model.targets, **plan, blank_index=0)
-        return transducer_lattice_loss(*arcs, **LENGTHS)
-
-    before = loss()
-    for item, (t, u) in enumerate(zip(NUM_FRAMES, NUM_LABELS, strict=True)):
-        frames[item, t:], histories[item, u + 1 :] = torch.nan, torch.nan
-        model.targets[item, u:] = -100
-    assert torch.equal(loss(), before)
-
-
-# Windows
-
-
-def random_occupancies(
-    num_frames: Tensor, num_labels: Tensor, scale: float
-) -> tuple[Tensor, Tensor]:
-    frames, labels = int(num_frames.max()), int(num_labels.max())
-    blank = scale * torch.randn(len(num_frames), frames, labels + 1, dtype=torch.float64)
-    label = scale * torch.randn(len(num_frames), frames, labels, dtype=torch.float64)
-    arcs = [blank.requires_grad_(), label.requires_grad_()]
-    loss = transducer_lattice_loss(*arcs, num_frames, num_labels)
-    blank_grad, label_grad = torch.autograd.grad(loss.sum(), arcs)
-    return -blank_grad, -label_grad
-
-
-lengths_of_items = st.lists(
-    st.tuples(st.integers(1, 9), st.integers(0, 14)), min_size=1, max_size=4
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(lengths_of_items, st.integers(2, 7), st.sampled_from([0.0, 1.0, 50.0]), st.integers(0, 99))
-def test_windows_always_leave_an_alignment(
-    lengths: list[tuple[int, int]], pruning_range: int, scale: float, seed: int
-) -> None:
-    torch.manual_seed(seed)
-    num_frames, num_labels = (torch.tensor(counts) for counts in zip(*lengths, strict=True))
-    blank, label = random_occupancies(num_frames, num_labels, scale)
-    start, size = pruning_windows(blank, label, num_frames, num_labels, pruning_range)
-    cells = window_cells(start, size, num_frames, blank.shape[2])
-    for item, (t, u) in enumerate(lengths):
-        s = int(size[item])
-        assert s == min(max(pruning_range, math.ceil(u / t) + 1), u + 1)
-        first = start[item, :t]
-        assert first[0] == 0 and first[-1] + s - 1 == u
-        steps = first.diff()
-        assert (steps >= 0).all() and (steps < max(s, 2)).all()
-        assert cells[item].sum() == s * t
-        assert not cells[item, t:].any() and not cells[item, :, u + 1 :].any()
-    nothing = torch.zeros_like(blank).masked_fill(~cells, -torch.inf)
-    loss = transducer_lattice_loss(nothing, nothing[:, :, :-1], num_frames, num_labels)
-    assert loss.isfinite().all()
-
-
-@pytest.mark.parametrize("pruning_range", [3, 4, 5])
-def test_windows_lie_around_a_sure_alignment(pruning_range: int) -> None:
-    onsets = [3, 7, 8, 15, 15, 16, 22]
-    blank, label = torch.zeros(1, 30, 8).double(), torch.zeros(1, 30, 7).double()
-    after = torch.tensor([sum(onset <= t for onset in onsets) for t in range(30)])
-    blank[0, torch.arange(30), after] = 1
-    label[0, onsets, torch.arange(7)] = 1
-    start, size = pruning_windows(
-        blank, label, torch.tensor([30]), torch.tensor([7]), pruning_range
-    )
-    cells = window_cells(start, size, torch.tensor([30]), 8)
-    assert cells[0, torch.arange(30), after].all()
-    assert cells[0, onsets, torch.arange(7)].all()
-    inside = slice(10, 15)  # three labels emitted, far from both ends
-    distance = (start[0, inside] + (pruning_range - 1) / 2 - 3).abs()
-    assert (distance <= 0.5).all()
-
-
-def test_windows_keep_most_alignments() -> None:
-    """On one frame of occupancies, against the share of alignments counted by hand."""
-    blank = torch.tensor([[[1.0, 0, 0, 0, 0], [0.1, 0.4, 0.1, 0.1, 0.3], [0, 0, 0, 0, 1.0]]])
-    label = torch.tensor([[[0.0, 0, 0, 0], [0.9, 0.5, 0.4, 0.3], [0.1, 0.5, 0.6, 0.7]]])
-    start, _ = pruning_windows(
-        blank.double(), label.double(), torch.tensor([3]), torch.tensor([4]), 3
-    )
-    # Histories 0..2 keep 0.6; 1..3 hold as much occupancy, but 0.9 come in from below.
-    assert start.tolist() == [[0, 0, 2]]
-
-
-# Both passes
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean", "batchmean", "token_mean"])
@@ -288,6 +114,14 @@ def test_pruned_is_the_exact_sum_over_the_cells_in_the_windows(pruning_range: in
     expected = transducer_lattice_loss(blank, label, **LENGTHS)
     torch.testing.assert_close(pruned, expected, rtol=1e-12, atol=0)
     assert_gradients_agree(pruned.sum(), expected.sum(), model.shared)
+
+
+def test_fastemit_leaves_the_windows_where_they_are() -> None:
+    model = Model(pruning_range=3)
+    _, expected = model.passes()
+    model.loss.fastemit_lambda = 4.0
+    _, pruned = model.passes()
+    torch.testing.assert_close(pruned, expected, rtol=1e-12, atol=0)
 
 
 def test_gradcheck_where_the_windows_stay() -> None:
@@ -497,3 +331,32 @@ def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> Non
     sizes = {"encoder_size": 6, "predictor_size": 5, "num_labels": VOCABULARY}
     with pytest.raises(ValueError, match=message):
         PrunedTransducerLoss(**{**sizes, **options})
+
+
+def test_a_yaml_file_swaps_it_for_the_exact_loss() -> None:
+    text = """
+    transducer_loss: !new:sb_alexa.losses.pruned_transducer.PrunedTransducerLoss
+        encoder_size: 6
+        predictor_size: 5
+        num_labels: 9
+        pruning_range: 8
+        fastemit_lambda: 0.1
+        occupancy_floor: 0.0
+        memory_budget_mib: null
+    modules:
+        transducer_loss: !ref <transducer_loss>
+    exact_loss: !name:sb_alexa.losses.transducer.transducer_loss
+        fastemit_lambda: 0.1
+        occupancy_floor: 0.0
+        memory_budget_mib: null
+    """
+    hparams = load_hyperpyyaml(text)
+    pruned_loss = hparams["modules"]["transducer_loss"]
+    assert pruned_loss is hparams["transducer_loss"] and len(list(pruned_loss.parameters())) == 3
+    model = Model(torch.float32)
+    losses = [
+        hparams[name](*model.batch, **LENGTHS, reduction="mean")
+        for name in ("transducer_loss", "exact_loss")
+    ]
+    simple, _ = pruned_loss.passes(*model.batch, **LENGTHS)
+    torch.testing.assert_close(losses[0], losses[1] + 0.5 * simple.mean())

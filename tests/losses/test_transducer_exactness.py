@@ -144,9 +144,7 @@ def test_random_lattices(kind: str, dtype: torch.dtype, tolerance: float) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype,tolerance", [(torch.float64, 1e-10), (torch.float32, 5e-4)])
-def test_lattices_with_few_alignments_left(
-    kind: str, dtype: torch.dtype, tolerance: float
-) -> None:
+def test_lattices_with_few_alignments_left(kind: str, dtype: torch.dtype, tolerance: float) -> None:
     problem = random_problem(
         kind, [60, 47], [12, 8], dtype=dtype, num_outputs=30, joint_size=16, scale=8.0
     )

@@ -86,6 +86,7 @@ def draw_problem(seed: int) -> Problem:
         autocast=autocast,
     )
     problem.targets += problem.targets >= blank_index
+    problem.targets = problem.targets.to(rng.choice([torch.long, torch.int32]))
     if joiner is not None:
         problem.options = {
             "occupancy_floor": rng.choice([0.0, 0.0, 1e-6, 1e-2]),
@@ -104,7 +105,7 @@ def make_extreme(rng: random.Random, problem: Problem) -> None:
     dtype = problem.dtype
     heights = [1.0] * 4 + [10.0, 100.0, 1e4]
     height = rng.choice(heights if dtype == torch.float16 else [*heights, 1e30])
-    forbidden = [i for i in range(len_outputs(problem)) if rng.random() < 0.15]
+    forbidden = [i for i in range(num_outputs_of(problem)) if rng.random() < 0.15]
     if logits is not None:
         logits.mul_(height)
         logits[..., forbidden] = -torch.inf
@@ -120,7 +121,8 @@ def make_extreme(rng: random.Random, problem: Problem) -> None:
         problem.joiner.output.bias[forbidden] = -torch.inf
 
 
-def len_outputs(problem: Problem) -> int:
+def num_outputs_of(problem: Problem) -> int:
+    """V, blank included."""
     joiner = problem.joiner
     return problem.inputs["logits"].shape[-1] if joiner is None else joiner.num_labels
 
@@ -128,19 +130,19 @@ def len_outputs(problem: Problem) -> int:
 def spoil_padding(rng: random.Random, problem: Problem) -> None:
     """NaN and targets out of range where nothing is to be looked at."""
     # A projection's weights do see the padding.
-    is_seen = problem.joiner is not None and problem.joiner.encoder_projection.__class__ is nn.Linear
+    joiner = problem.joiner
+    is_seen = joiner is not None and isinstance(joiner.encoder_projection, nn.Linear)
     for item, (t, u) in enumerate(zip(problem.num_frames, problem.num_labels, strict=True)):
-        problem.targets[item, u:] = rng.choice([-100, 10**12, -(2**63), problem.blank_index, 12])
+        problem.targets[item, u:] = rng.choice([-100, 2**31 - 1, -(2**31), problem.blank_index])
         if problem.label_penalty is not None:
             problem.label_penalty[item, t:] = torch.nan
             problem.label_penalty[item, :, u:] = torch.inf
+        if is_seen:
+            continue
         for name, x in problem.inputs.items():
-            if name != "predictor_out" and not is_seen:
-                x[item, t:] = torch.nan
+            x[item, u + 1 if name == "predictor_out" else t :] = torch.nan
             if name == "logits":
                 x[item, :, u + 1 :] = torch.nan
-            if name == "predictor_out" and not is_seen:
-                x[item, u + 1 :] = torch.nan
 
 
 def make_views(rng: random.Random, problem: Problem) -> None:
@@ -173,10 +175,10 @@ class Tolerance:
     """
 
     loss: float  # nats
-    share: float  # of `scale`
-    total: float  # gradients of all arcs together, at most
-    smallest: float  # what underflows
-    factors: dict[str, float]  # from the gradient by a logit to that by a leaf
+    share: float  # of the gradients
+    total: float  # the gradients of all arcs together are not larger
+    smallest: float  # what underflows in all cells together
+    factors: dict[str, float]  # for each leaf: how much a gradient by a logit may grow
 
     @classmethod
     def of(cls, problem: Problem, weights: Tensor) -> Tolerance:
@@ -188,7 +190,8 @@ class Tolerance:
         with torch.no_grad():
             height = largest([dense_logits(joiner, inputs)])
             factors = dict.fromkeys(problem.leaves(), 1.0)
-            of_logit = wide * (4 + 1e-2 * height)
+            # Ready logits are taken as they are, whatever their type.
+            of_logit = 8 * wide
             if joiner is not None:
                 sides = 1 + sum(
                     largest([x])
@@ -200,7 +203,7 @@ class Tolerance:
                 weight = max(1.0, largest([joiner.output.weight]))
                 is_low = problem.autocast and dtype == torch.float32
                 eps = torch.finfo(torch.bfloat16 if is_low else dtype).eps
-                of_logit += 0.5 * eps * (height + weight * sides)
+                of_logit += eps * (height + weight * sides)
                 factors = dict.fromkeys(factors, weight * sides * (1 + largest(inputs.values())))
                 factors |= {"output.bias": 1.0, "output.weight": sides}
         of_loss = arcs * of_logit + 1e-15 * arcs * arcs * height
@@ -257,14 +260,11 @@ def check_gradients(
         scale = tolerance.total * tolerance.factors[name]
         smallest = tolerance.smallest * tolerance.factors[name]
         assert gradient.abs().max() <= 1.1 * scale + smallest, name
+        # Huge numbers in a coarse type leave no digits to compare.
         if tolerance.share < 0.3:
             error = float((gradient.double() - expected[name]).abs().max())
-            RATIOS.append((error/(tolerance.share*scale+smallest) if not problem.options.get("occupancy_floor") else 0.0, name, gradient.dtype, problem.autocast))
             assert error <= tolerance.share * scale + smallest, (name, error, tolerance)
-        else: RATIOS.append((-1, name, gradient.dtype, problem.autocast))
 
-
-RATIOS = []
 
 def check_refusal(rng: random.Random, problem: Problem) -> None:
     """An argument out of range is named, with the item."""
@@ -286,7 +286,7 @@ def check_refusal(rng: random.Random, problem: Problem) -> None:
         if problem.num_labels[item] > 0:
             place = rng.randrange(int(problem.num_labels[item]))
             target[item, place] = rng.choice(
-                [problem.blank_index, -1, problem.joiner.num_labels, 2**40]
+                [problem.blank_index, -1, problem.joiner.num_labels, 2**31 - 1]
             )
             message = f"target {place} of item {item} is {target[item, place]}"
             with pytest.raises(ValueError, match=message):
@@ -302,8 +302,8 @@ def test_problems(block: int) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("block", range(500 // BLOCK, 10_000 // BLOCK))
-def test_more_problems(block: int) -> None:
+@pytest.mark.parametrize("block", range(10_000 // BLOCK))
+def test_many_problems(block: int) -> None:
     check_block(block)
 
 

@@ -69,11 +69,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def arguments(corpus: Path, output: Path, **options: object) -> list[str]:
+def arguments(corpus: Path, output: Path, *, recipe: Path = MINI, **options: object) -> list[str]:
     """The recipe's command line."""
     settings = {"data_folder": corpus, "output_folder": output, **TINY, **options}
     listed = [f"--{name}={value}" for name, value in settings.items()]
-    return [str(MINI), *listed, "--noprogressbar", "--device=cpu"]
+    return [str(recipe), *listed, "--noprogressbar", "--device=cpu"]
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from sb_alexa.inference.asr import TransducerASR
+from sb_alexa.inference.model_folder import read_model_folder
 from sb_alexa.training.run_log import read_events
-from tests.recipes.conftest import TRAIN, Run, arguments
+from tests.recipes.conftest import MINI, TRAIN, Run, arguments
 
 
 def output_of(process: subprocess.CompletedProcess[str]) -> str:
@@ -231,3 +232,27 @@ def test_damaged_audio_is_left_out_and_training_goes_on(
     assert done.returncode == 0, done.stderr[-2000:]
     assert "1-10-0000" in (output / "prepared" / "bad_audio.txt").read_text()
     assert sum(event.get("dropped_ctc_terms", 0) for event in read_events(output)) > 0
+
+
+def test_a_loss_with_weights_of_its_own_trains_and_stays_behind(
+    corpus: Path, tmp_path: Path, run: Run
+) -> None:
+    done = run(
+        *arguments(
+            corpus,
+            tmp_path,
+            recipe=MINI.with_name("conv_rnnt_pruned.yaml"),
+            train_splits="[train-clean]",
+            dev_splits="[dev-clean]",
+            test_splits="[test-clean]",
+            num_workers=0,
+            num_steps=2,
+            ctc_only_steps=0,
+            encoder="{local_channels: [4, 4, 4, 4], hidden_size: 16, num_layers: 1}",
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    checkpoint = next(tmp_path.glob("save/CKPT*/model.ckpt"))
+    assert int(torch.load(checkpoint)["transducer_loss.num_batches_seen"]) == 2
+    folder = read_model_folder(tmp_path)
+    assert "transducer_loss" not in folder.modules and "joiner" in folder.modules
