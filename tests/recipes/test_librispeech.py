@@ -248,6 +248,7 @@ def test_a_loss_with_weights_of_its_own_trains_and_stays_behind(
             num_workers=0,
             num_steps=2,
             ctc_only_steps=0,
+            transducer_loss="{warmup_batches: 9}",
             encoder="{local_channels: [4, 4, 4, 4], hidden_size: 16, num_layers: 1}",
         )
     )
