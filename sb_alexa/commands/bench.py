@@ -7,6 +7,8 @@ import importlib
 
 # Name -> what it measures. Module sb_alexa.bench.<name> has add_arguments(parser) and run(args).
 BENCHMARKS = {
+    "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
+    "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",
     "streaming": "streaming on one CPU core: real-time factor, chunk times, live streams",
     "training": "hours of audio per hour of training, on a GPU or a CPU",
 }
@@ -14,6 +16,8 @@ BENCHMARKS = {
 _EPILOG = """\
 example:
   sb-alexa bench streaming --json streaming.json
+  sb-alexa bench loss --json loss.json --plot loss.png
+  sb-alexa bench search --json search.json
 """
 
 

@@ -35,6 +35,7 @@ example:
   sb-alexa transcribe results/demo/model talk.wav --stream --realtime
   sb-alexa transcribe results/demo/model *.flac --json-lines > talks.jsonl
   ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | sb-alexa transcribe results/demo/model -
+  sb-alexa transcribe results/demo/model talk.wav --beam-size 4 --phrases names.txt
   sb-alexa transcribe results/demo/model --microphone
 """
 
@@ -66,6 +67,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json-lines", action="store_true", help="print JSON objects, one a line")
     parser.add_argument(
+        "--beam-size",
+        type=int,
+        default=1,
+        metavar="K",
+        help="keep K hypotheses; 1 is greedy search (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--phrases", metavar="FILE", help="names and terms to favour, one a line; needs --beam-size"
+    )
+    parser.add_argument(
+        "--phrase-boost",
+        type=float,
+        default=1.5,
+        metavar="NATS",
+        help="what each word piece of a phrase is worth (default: %(default)g)",
+    )
+    parser.add_argument(
         "--device", help="such as cpu or cuda:0 (default: the first GPU, if there is one)"
     )
 
@@ -93,6 +111,10 @@ def run(args: argparse.Namespace) -> int:
         )
     run_opts = {"device": args.device} if args.device else None
     asr = TransducerASR.from_hparams(args.folder, run_opts=run_opts)
+    if args.beam_size > 1:
+        asr.use_beam_search(
+            args.beam_size, phrases=_phrases(args.phrases), phrase_boost=args.phrase_boost
+        )
     if args.microphone:
         return _stream(asr, "microphone", _microphone(asr, args), args, is_live=True)
     if args.audio == ["-"]:
@@ -125,8 +147,20 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--sample-rate is for standard input; files tell their own")
     if args.sample_rate is not None and args.sample_rate <= 0:
         raise ValueError(f"--sample-rate must be > 0 Hz, got {args.sample_rate}")
+    if args.beam_size < 1:
+        raise ValueError(f"--beam-size must be >= 1, got {args.beam_size}")
+    if args.phrases and args.beam_size == 1:
+        raise ValueError("--phrases needs a beam: add --beam-size 4")
     if not 1 <= args.chunk_ms <= 60_000:
         raise ValueError(f"--chunk-ms must be between 1 and 60000, got {args.chunk_ms:g}")
+
+
+def _phrases(path: str | None) -> list[str]:
+    """The lines of a file that are not empty."""
+    if path is None:
+        return []
+    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
 
 
 def _whole(asr: TransducerASR, path: str, samples: Tensor, args: argparse.Namespace) -> None:

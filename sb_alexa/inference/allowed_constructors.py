@@ -22,6 +22,7 @@ ALLOWED_CONSTRUCTORS = frozenset(
         "sb_alexa.nn.lstm_block.LSTMBlock",
         "sb_alexa.nn.squeeze_excitation.CausalSqueezeExcitation",
         "sb_alexa.streaming.sequential.StreamingSequential",
+        "sb_alexa.transducer.beam.BeamSearch",
         "sb_alexa.transducer.greedy.GreedySearch",
         "sb_alexa.transducer.joiner.Joiner",
         "sb_alexa.transducer.lstm_predictor.LSTMPredictor",

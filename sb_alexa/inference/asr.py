@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, fetch
 from torch import Tensor
 
+from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.audio_sources import chunks, read_recording
 from sb_alexa.inference.model_folder import FILES, Model, ModelFolderError, read_model_folder
 from sb_alexa.inference.streaming_batch import StreamingBatch
 from sb_alexa.inference.transcription import Transcript, Update
 from sb_alexa.lengths import absolute_lengths
 from sb_alexa.streaming.session import StreamingSession
+from sb_alexa.transducer.beam import BeamSearch
+from sb_alexa.transducer.biasing import Phrase
 from sb_alexa.transducer.hypothesis import Hypothesis
 
 # Longer recordings go through a session: the result is the same, and memory stays constant.
@@ -297,6 +300,44 @@ class TransducerASR(Pretrained):
         """
         return StreamingBatch(**self._parts(), chunk_ms=chunk_ms)
 
+    def use_beam_search(
+        self,
+        beam_size: int = 4,
+        *,
+        phrases: Sequence[str] = (),
+        phrase_boost: float = 1.5,
+        **options: Any,
+    ) -> None:
+        """Search with several hypotheses from now on, offline and in sessions opened later.
+
+        Arguments
+        ---------
+        beam_size : int
+            Hypotheses of each stream, at least 2.
+        phrases : sequence of str
+            Texts to favour, such as names; written like the training text.
+        phrase_boost : float
+            Nats that each word piece of a phrase is worth.
+        **options
+            Of `sb_alexa.transducer.beam.BeamSearch`, such as a language model and its weight. The
+            bound on labels for each frame is not taken over from a greedy search, for which it
+            means less.
+
+        Raises
+        ------
+        ValueError
+            If an option is out of range, or a phrase is empty or has no word pieces.
+        """
+        search, word_pieces = self.hparams.search, self.hparams.word_pieces
+        self.hparams.search = BeamSearch(
+            predictor=search.predictor,
+            joiner=search.joiner,
+            blank_index=search.blank_index,
+            beam_size=beam_size,
+            phrases=[Phrase(_pieces(text, word_pieces), phrase_boost) for text in phrases],
+            **options,
+        )
+
     def _parts(self) -> dict[str, Any]:
         return {
             "features": self.mods["features"],
@@ -323,6 +364,17 @@ class TransducerASR(Pretrained):
         encoder_out, num_frames = self._encode(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
             return self.hparams.search(encoder_out, num_frames)
+
+
+def _pieces(text: str, word_pieces: WordPieces) -> tuple[int, ...]:
+    """The labels of a phrase."""
+    tokens = tuple(word_pieces.encode(text))
+    if not tokens or word_pieces.decode(tokens) != text:
+        raise ValueError(
+            f"the phrase {text!r} cannot be written with the word pieces of this model, which "
+            f"make {word_pieces.decode(tokens)!r} of it; write it like the training text"
+        )
+    return tokens
 
 
 def _with_device(run_opts: Mapping[str, Any] | None) -> dict[str, Any]:

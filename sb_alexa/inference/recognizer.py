@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -61,7 +61,7 @@ class Recognizer:
     encoder : StreamingModule
         Frames to frames. One with an attribute `chunk_frames` is given exactly that many frames at
         a time.
-    search : GreedySearch
+    search : GreedySearch | BeamSearch
         Frames to labels, over several calls.
     sample_rate : int
         Samples per second.
@@ -178,7 +178,11 @@ class Recognizer:
         if missing > 0:
             frames = torch.nn.functional.pad(frames, (0, 0, 0, missing))
         frames = _pad_to_multiple(frames, self.step_frames)
-        return self._recognize(frames, num_padded // geometry.hop, features, state)[0]
+        found, after = self._recognize(frames, num_padded // geometry.hop, features, state)
+        # A beam search has kept back the labels on which its hypotheses differ.
+        owed = self.search.finish(after.search)
+        hypotheses = [new + rest for new, rest in zip(found.hypotheses, owed, strict=True)]
+        return replace(found, hypotheses=hypotheses)
 
     def _recognize(
         self, frames: Tensor, num_out: Tensor | None, features: Any, state: RecognizerState

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from sb_alexa.losses.second_derivative import without_second_derivative
 from sb_alexa.losses.transducer_arcs import arc_log_probs, logits_gradient
 
 # Bytes of a slice's logits: on a CPU they stay in the cache between the passes over them.
@@ -86,9 +86,11 @@ class _LogitsArcs(torch.autograd.Function):
         return blank_logp, label_logp[:, :, :-1]
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_blank: Tensor, grad_label: Tensor) -> tuple[Tensor | None, ...]:
-        logits, labels, normaliser = ctx.saved_tensors
+    @without_second_derivative
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], grad_blank: Tensor, grad_label: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        logits, labels, normaliser = saved
         grad_label = torch.nn.functional.pad(grad_label, (0, 1))
         grad = torch.zeros_like(logits, memory_format=torch.contiguous_format)
         for item, frames, width in _slices(logits, ctx.num_frames, ctx.num_labels):

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from sb_alexa.losses.triton_support import use_triton
 
-# A float32 of this size is exact to 4e-6; a softmax from the difference of two is no better.
+# float32 rounds a number of this size by 4e-6, a softmax that is taken relative to it by the same
+# share. Beyond, the maximum is subtracted anew.
 _LARGEST_NORMALISER = 64.0
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from sb_alexa.losses.joint_activation import Activation
+from sb_alexa.losses.second_derivative import without_second_derivative
 from sb_alexa.losses.transducer_arcs import arc_log_probs, logits_gradient
 from sb_alexa.nn.additive_joint import AdditiveJoint
 
@@ -229,11 +229,14 @@ class _JointArcs(torch.autograd.Function):
         return blank_logp, label_logp[:, :, :-1]
 
     @staticmethod
-    @once_differentiable
+    @without_second_derivative
     def backward(
-        ctx: Any, grad_blank: Tensor | None, grad_label: Tensor | None
+        ctx: Any,
+        saved: tuple[Tensor, ...],
+        grad_blank: Tensor | None,
+        grad_label: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
-        encoder, predictor, weight, bias, labels, normaliser = ctx.saved_tensors
+        encoder, predictor, weight, bias, labels, normaliser = saved
         if grad_blank is None:
             grad_blank = torch.zeros_like(normaliser)
         if grad_label is None:

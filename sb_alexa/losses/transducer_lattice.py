@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sb_alexa.losses import transducer_lattice_diagonals
 from sb_alexa.losses.checks import check_counts
+from sb_alexa.losses.second_derivative import without_second_derivative
 from sb_alexa.losses.triton_support import use_triton
 
 # Occupancies below this are rounding noise of float64 next to a total of one; as float32 gradients
@@ -131,9 +131,9 @@ class _LatticeLoss(torch.autograd.Function):
         return -log_prob
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        blank_logp, label_logp, num_frames, num_labels, alpha, log_prob = ctx.saved_tensors
+    @without_second_derivative
+    def backward(ctx: Any, saved: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor | None, ...]:
+        blank_logp, label_logp, num_frames, num_labels, alpha, log_prob = saved
         blank, label = _passes(blank_logp).lattice_backward(
             blank_logp, label_logp, alpha, log_prob, num_frames, num_labels
         )

@@ -29,7 +29,7 @@ class StreamingSession:
     encoder : StreamingModule
         Frames to frames. An encoder with an attribute `chunk_frames` is given exactly that many
         frames at a time.
-    search : GreedySearch
+    search : GreedySearch | BeamSearch
         Encoder frames to labels.
     word_pieces : WordPieces
         Labels to text.
@@ -142,11 +142,10 @@ class StreamingSession:
         self._stream.close()
         decoded = self._recognize_steps()
         samples = self._stream.take_all()[None]
-        if samples.shape[1] or self._recognizer.encoder.geometry.look_ahead:
-            num_samples = torch.tensor([samples.shape[1]], device=samples.device)
-            with torch.inference_mode():
-                rest = self._recognizer.finish(samples, num_samples, self._state)
-            decoded += rest.hypotheses
+        num_samples = torch.tensor([samples.shape[1]], device=samples.device)
+        with torch.inference_mode():
+            rest = self._recognizer.finish(samples, num_samples, self._state)
+        decoded += rest.hypotheses
         return self._stream.update(decoded, is_final=True)
 
     def _recognize_steps(self) -> list[Any]:

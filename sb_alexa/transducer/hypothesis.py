@@ -61,3 +61,29 @@ class Hypothesis:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class ScoredHypothesis:
+    """One of several results for the same audio.
+
+    Arguments
+    ---------
+    hypothesis : Hypothesis
+        The labels.
+    score : float
+        Nats: the log-probability of the label sequence, summed over the alignments that the search
+        kept, plus what language model, phrases and length reward add.
+
+    Example
+    -------
+    >>> ranked = [
+    ...     ScoredHypothesis(Hypothesis((7,), (0,), (-0.1,)), -0.3),
+    ...     ScoredHypothesis(Hypothesis(), -2.1),
+    ... ]
+    >>> max(ranked, key=lambda one: one.score).hypothesis.tokens
+    (7,)
+    """
+
+    hypothesis: Hypothesis
+    score: float

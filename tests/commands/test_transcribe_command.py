@@ -49,6 +49,21 @@ def test_a_file(folder: Path, wav: str, text: str, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == text + "\n"
 
 
+def test_a_beam_with_phrases(folder: Path, wav: str, tmp_path: Path, capsys) -> None:
+    asr = TransducerASR.from_hparams(folder, run_opts={"device": "cpu"})
+    asr.use_beam_search(3, phrases=["TEA FOR TWO"], phrase_boost=6.0)
+    phrases = tmp_path / "phrases.txt"
+    phrases.write_text("TEA FOR TWO\n\n")
+    options = ["--beam-size", 3, "--phrases", phrases, "--phrase-boost", 6]
+    assert call(folder, wav, *options) == 0
+    expected = asr.recognize(noise(24000)).text
+    assert capsys.readouterr().out == expected + "\n" and "TEA FOR TWO" in expected
+    assert call(folder, wav, *options, "--stream") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"{expected}  (final)")
+    assert call(folder, wav, "--phrases", phrases) == 2
+    assert "--phrases needs a beam" in capsys.readouterr().err
+
+
 def test_several_files_are_named(folder, wav, text, capsys) -> None:
     assert call(folder, wav, wav) == 0
     assert capsys.readouterr().out == f"{wav}\t{text}\n" * 2

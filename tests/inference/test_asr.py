@@ -191,3 +191,24 @@ def test_cuda_equals_cpu(folder: Path, asr: TransducerASR) -> None:
     session = gpu.streaming_session()
     session.push(samples)
     assert session.finish().text == asr.recognize(samples).text
+
+
+def test_beam_search_offline_equals_streaming_and_favours_phrases(folder: Path) -> None:
+    asr = TransducerASR.from_hparams(source=folder, run_opts={"device": "cpu"})
+    greedy = asr.recognize(noise(40000)).text
+    asr.use_beam_search(4, max_symbols_per_frame=3)
+    found = asr.recognize(noise(40000)).text
+    session = asr.streaming_session()
+    for samples in noise(40000).split(3333):
+        session.push(samples)
+    assert session.finish().text == found and found != greedy
+    asr.use_beam_search(4, max_symbols_per_frame=3, phrases=["TEA FOR TWO"], phrase_boost=6.0)
+    favoured = asr.recognize(noise(40000)).text
+    assert favoured.count("TEA FOR TWO") > found.count("TEA FOR TWO")
+
+
+@pytest.mark.parametrize("phrase", ["tea", ""])
+def test_a_phrase_the_model_cannot_write_is_named(folder: Path, phrase: str) -> None:
+    asr = TransducerASR.from_hparams(source=folder, run_opts={"device": "cpu"})
+    with pytest.raises(ValueError, match=f"the phrase '{phrase}' cannot be written"):
+        asr.use_beam_search(4, phrases=[phrase])

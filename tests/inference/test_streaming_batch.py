@@ -8,13 +8,20 @@ import pytest
 from sb_alexa.inference.streaming_batch import StreamingBatch
 from sb_alexa.streaming.module import StreamingModule
 from sb_alexa.streaming.session import StreamingSession
+from sb_alexa.transducer.beam import BeamSearch
 from tests.streaming_helpers import Delayed, Recording, labels, offline, with_conformer
 from tests.tiny_model import noise, tiny_parts
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    return tiny_parts(tmp_path_factory.mktemp("batch") / "model")
+@pytest.fixture(scope="module", params=["greedy", "beam"])
+def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    parts = tiny_parts(tmp_path_factory.mktemp("batch") / "model")
+    if request.param == "beam":
+        greedy = parts["search"]
+        parts["search"] = BeamSearch(
+            predictor=greedy.predictor, joiner=greedy.joiner, beam_size=3, max_symbols_per_frame=3
+        )
+    return parts
 
 
 def run_to_end(batch: StreamingBatch, streams: list[int]) -> dict[int, tuple[int, ...]]:

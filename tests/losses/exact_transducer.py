@@ -132,7 +132,9 @@ def exact(problem: Problem, weights: Tensor) -> tuple[Tensor, Gradients]:
     """(B,) losses, and the gradients of their weighted sum, by the node-by-node reference."""
     joiner, inputs = problem.in_double()
     logits = dense_logits(joiner, inputs)
-    losses, outputs, grads = [], [], []
+    losses: list[float] = []
+    outputs: list[Tensor] = []
+    grads: list[Tensor] = []
     for item, (t, u) in enumerate(
         zip(problem.num_frames.tolist(), problem.num_labels.tolist(), strict=True)
     ):

@@ -7,6 +7,7 @@ import inspect
 import pytest
 import torch
 import torchaudio
+from hyperpyyaml import load_hyperpyyaml
 from speechbrain.nnet import losses as speechbrain_losses
 from torch import Tensor
 
@@ -247,36 +248,111 @@ def test_arguments_are_those_of_speechbrain() -> None:
     assert [p.default for p in ours[: len(theirs)]] == [p.default for p in theirs.values()]
 
 
-@pytest.mark.parametrize(
-    "options,message",
-    [
-        ({"num_frames": torch.tensor([12, 0, 5, 9])}, "num_frames of item 1 is 0"),
-        ({"num_frames": torch.tensor([12, 1, 5, 13])}, "num_frames of item 3 is 13"),
-        ({"num_labels": torch.tensor([8, 3, 0, 7])}, "num_labels of item 0 is 8"),
-        ({"num_labels": torch.tensor([7, 3, 0])}, "num_labels must hold"),
-        ({"blank_index": 4}, "target 2 of item 1 is 4, expected a label in 0..8 other"),
-    ],
-)
-def test_wrong_lengths_and_targets_are_named(options: dict, message: str) -> None:
-    model = Model()
-    model.targets = torch.full((4, 7), 3)
-    model.targets[1, 2] = 4
-    with pytest.raises(ValueError, match=message):
-        model.loss(**options)
-
-
-def test_wrong_shapes_are_named() -> None:
-    model = Model()
-    model.targets = model.targets[:, :6]
-    with pytest.raises(ValueError, match=r"predictor_out \(B, U \+ 1, C\) and targets"):
-        model.loss()
+def test_drops_into_a_recipe_by_name() -> None:
+    hparams = load_hyperpyyaml("""
+    transducer_cost: !name:sb_alexa.losses.transducer.transducer_loss_from_logits
+        blank_index: 0
+        fastemit_lambda: 0.01
+        reduction: none
+    """)
     logits, targets = ready_logits()
-    with pytest.raises(ValueError, match=r"targets \(B, U\), got \(4, 12, 8, 9\) and \(4, 8\)"):
-        transducer_loss_from_logits(logits, torch.ones(4, 8), NUM_FRAMES / 12, NUM_LABELS / 8, 0)
+    wav_lens, token_lens = NUM_FRAMES / 12, NUM_LABELS / 7
+    loss = hparams["transducer_cost"](logits, targets, wav_lens, token_lens)
+    expected = transducer_loss_from_logits(
+        logits=logits,
+        targets=targets,
+        input_lens=wav_lens,
+        target_lens=token_lens,
+        blank_index=0,
+        reduction="none",
+    )
+    assert loss.shape == (4,) and torch.equal(loss, expected)
 
 
-def test_target_beyond_the_outputs_is_named() -> None:
+@pytest.mark.parametrize("floor", [0.0, 1e-2])
+@pytest.mark.parametrize("path", ["joint", "generic", "logits"])
+def test_backward_may_run_again(path: str, floor: float) -> None:
+    model = Model(joint_size=3)
+    if path == "generic":
+        model.joiner.activation.register_forward_hook(lambda *_: None)
+    if path == "logits":
+        loss = model.loss_from_logits(fastemit_lambda=0.1)
+    else:
+        loss = model.loss(fastemit_lambda=0.1, occupancy_floor=floor)
+    copies = [x.detach().clone() for x in model.inputs]
+    first = torch.autograd.grad(loss, model.inputs, retain_graph=True)
+    model.loss(reduction="sum").backward()  # others use the joiner in between
+    second = torch.autograd.grad(loss, model.inputs)
+    for one, other in zip((*first, *model.inputs), (*second, *copies), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("path", ["loss", "loss_from_logits"])
+def test_every_utterance_has_its_own_weight(path: str) -> None:
     model = Model()
-    model.targets[0, 6] = VOCABULARY
-    with pytest.raises(ValueError, match="target 6 of item 0 is 9, expected a label in 0..8"):
-        model.loss()
+    each = getattr(model, path)(reduction="none")
+    weights = torch.tensor([2.0, 0.0, -1.0, 1e-3], dtype=torch.float64)
+    rows = [torch.autograd.grad(each[item], model.inputs, retain_graph=True) for item in range(4)]
+    weighted = torch.autograd.grad(each @ weights, model.inputs)
+    for of_weighted, of_rows in zip(weighted, zip(*rows, strict=True), strict=True):
+        expected = sum(w * row for w, row in zip(weights, of_rows, strict=True))
+        torch.testing.assert_close(of_weighted, expected, rtol=0, atol=1e-12)
+    assert not weighted[0][1].any() and not weighted[1][1].any()
+
+
+@pytest.mark.parametrize("needed", range(6))
+def test_gradients_of_some_inputs_only(needed: int) -> None:
+    model = Model(joint_size=3)
+    (expected,) = torch.autograd.grad(model.loss(), model.inputs[needed])
+    for index, x in enumerate(model.inputs):
+        x.requires_grad_(index == needed)
+    loss = model.loss()
+    loss.backward()
+    for index, x in enumerate(model.inputs):
+        assert (x.grad is not None) == (index == needed)
+    torch.testing.assert_close(model.inputs[needed].grad, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_lengths_of_any_integer_type(dtype: torch.dtype) -> None:
+    model = Model()
+    loss = model.loss(num_frames=NUM_FRAMES.to(dtype), num_labels=NUM_LABELS.to(dtype))
+    assert torch.equal(loss, model.loss())
+
+
+def test_an_empty_batch_has_no_losses() -> None:
+    empty = torch.zeros(0, dtype=torch.long)
+    loss = transducer_loss(
+        torch.zeros(0, 3, 6, requires_grad=True),
+        torch.zeros(0, 3, 6),
+        Model(torch.float32).joiner,
+        torch.zeros(0, 2, dtype=torch.long),
+        num_frames=empty,
+        num_labels=empty,
+        reduction="none",
+    )
+    assert loss.shape == (0,)
+
+
+def test_impossible_utterance_among_others() -> None:
+    model = Model()
+    with torch.no_grad():
+        model.targets[:] = 2
+        model.targets[3, 4] = 5
+        model.joiner.output.bias[5] = -torch.inf
+    loss = model.loss(reduction="none")
+    assert loss.isinf().tolist() == [False, False, False, True] and loss[3] > 0
+    gradients = torch.autograd.grad(loss.sum(), model.inputs)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert not gradients[0][3].any() and gradients[0][0].any()
+
+
+def test_float64_stays_float64_under_autocast() -> None:
+    model = Model(joint_size=3)
+    expected = model.loss()
+    gradients = torch.autograd.grad(expected, model.inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model.loss()
+    torch.testing.assert_close(loss, expected, rtol=1e-14, atol=0)
+    for one, other in zip(torch.autograd.grad(loss, model.inputs), gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-14)

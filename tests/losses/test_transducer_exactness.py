@@ -63,7 +63,7 @@ def random_problem(
     targets += targets >= blank_index
     joiner = None
     if kind == "logits":
-        shapes = {"logits": (batch, frames, labels + 1, num_outputs)}
+        shapes: dict[str, tuple[int, ...]] = {"logits": (batch, frames, labels + 1, num_outputs)}
     else:
         shapes = {
             "encoder_out": (batch, frames, joint_size),
@@ -135,9 +135,15 @@ def test_all_alignments_of_tiny_lattices(kind: str, blank_index: int) -> None:
 @pytest.mark.parametrize("dtype,tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_random_lattices(kind: str, dtype: torch.dtype, tolerance: float) -> None:
     lengths = [40, 23, 40, 9, 1], [15, 15, 0, 12, 7]
-    for options in ({}, {"fastemit_lambda": 0.0, "penalised": False}):
+    for fastemit_lambda, penalised in ((0.3, True), (0.0, False)):
         problem = random_problem(
-            kind, *lengths, dtype=dtype, num_outputs=50, joint_size=32, **options
+            kind,
+            *lengths,
+            dtype=dtype,
+            num_outputs=50,
+            joint_size=32,
+            fastemit_lambda=fastemit_lambda,
+            penalised=penalised,
         )
         assert worst_error(problem) < tolerance
 

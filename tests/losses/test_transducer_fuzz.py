@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,8 +21,15 @@ from sb_alexa.transducer.joiner import Joiner
 from tests.losses.exact_transducer import Gradients, Problem, dense_logits, exact
 
 BLOCK = 50
-SMOOTH = [nn.Tanh, nn.Sigmoid, nn.GELU, nn.Identity, partial(nn.SiLU, inplace=True), nn.Softplus]
-KINKED = [nn.ReLU, partial(nn.LeakyReLU, 0.1), nn.Hardtanh, nn.PReLU]
+SMOOTH: list[Callable[[], nn.Module]] = [
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.GELU,
+    nn.Identity,
+    partial(nn.SiLU, inplace=True),
+    nn.Softplus,
+]
+KINKED: list[Callable[[], nn.Module]] = [nn.ReLU, partial(nn.LeakyReLU, 0.1), nn.Hardtanh, nn.PReLU]
 REDUCTIONS = ["none", "sum", "mean", "token_mean"]
 
 

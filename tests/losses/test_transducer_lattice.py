@@ -241,3 +241,95 @@ def test_wrong_shapes_are_named() -> None:
         transducer_lattice_loss(blank, blank, *lengths)
     with pytest.raises(ValueError, match="label_penalty must have the shape"):
         transducer_lattice_loss(blank, label, *lengths, label_penalty=blank.detach())
+
+
+@pytest.mark.parametrize("floor", [1e-6, 1e-2, 0.5])
+def test_cells_below_the_floor_have_no_gradient_and_the_others_their_own(floor: float) -> None:
+    blank, label = random_lattice(2, 30, 8)
+    with torch.no_grad():
+        blank.mul_(3)
+        label.mul_(3)
+    lengths = torch.tensor([30, 17]), torch.tensor([8, 5])
+    options = {"fastemit_lambda": 0.2, "label_penalty": -torch.rand(2, 30, 8)}
+    exact = transducer_lattice_loss(blank, label, *lengths, **options)  # type: ignore[arg-type]
+    of_blank, of_label = torch.autograd.grad(exact.sum(), (blank, label))
+    occupancy = -of_blank.clone()
+    occupancy[:, :, :-1] -= of_label / 1.2
+    loss = transducer_lattice_loss(
+        blank,
+        label,
+        *lengths,
+        occupancy_floor=floor,
+        **options,  # type: ignore[arg-type]
+    )
+    assert torch.equal(loss, exact)
+    actual = torch.autograd.grad(loss.sum(), (blank, label))
+    is_kept = occupancy >= floor
+    assert (
+        0.05 * is_kept.numel() < is_kept.sum() < 0.95 * int((lengths[0] * (lengths[1] + 1)).sum())
+    )
+    assert torch.equal(actual[0], of_blank.where(is_kept, torch.tensor(0.0)))
+    assert torch.equal(actual[1], of_label.where(is_kept[:, :, :-1], torch.tensor(0.0)))
+
+
+def test_floor_counts_alignments_whatever_the_weight_of_the_utterance() -> None:
+    blank, label = random_lattice(1, 9, 4)
+    lengths = torch.tensor([9]), torch.tensor([4])
+    gradients = []
+    for weight in (1.0, -1e-9):
+        loss = transducer_lattice_loss(blank, label, *lengths, occupancy_floor=0.2)
+        gradients.append(torch.autograd.grad(weight * loss.sum(), label)[0] / weight)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("floor", [-0.1, 1.0, 2.0, math.nan])
+def test_wrong_floors_are_refused(floor: float) -> None:
+    blank, label = random_lattice(1, 3, 2)
+    with pytest.raises(ValueError, match=r"occupancy_floor must be in \[0, 1\), got"):
+        transducer_lattice_loss(
+            blank, label, torch.tensor([3]), torch.tensor([2]), occupancy_floor=floor
+        )
+
+
+def test_strides_and_integer_types_make_no_difference() -> None:
+    blank, label = random_lattice(3, 6, 4)
+    frames, labels = [6, 2, 5], [4, 1, 0]
+    expected = transducer_lattice_loss(blank, label, torch.tensor(frames), torch.tensor(labels))
+    gradients = torch.autograd.grad(expected.sum(), (blank, label))
+    views = [
+        x.detach().permute(2, 1, 0).contiguous().permute(2, 1, 0).requires_grad_()
+        for x in (blank, label)
+    ]
+    lengths = torch.tensor(frames, dtype=torch.uint8), torch.tensor(labels, dtype=torch.int16)
+    loss = transducer_lattice_loss(views[0], views[1], *lengths)
+    assert torch.equal(loss, expected)
+    for one, other in zip(torch.autograd.grad(loss.sum(), views), gradients, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_backward_again_gives_the_same_and_changes_no_input() -> None:
+    blank, label = random_lattice(2, 6, 4)
+    copies = blank.detach().clone(), label.detach().clone()
+    lengths = torch.tensor([6, 4]), torch.tensor([4, 2])
+    loss = transducer_lattice_loss(blank, label, *lengths, occupancy_floor=1e-3)
+    weights = torch.tensor([-2.0, 0.0], dtype=torch.float64)
+    first = torch.autograd.grad(loss, (blank, label), weights, retain_graph=True)
+    second = torch.autograd.grad(loss, (blank, label), weights)
+    for one, other in zip((*first, *copies), (*second, blank, label), strict=True):
+        assert torch.equal(one, other)
+    assert not first[0][1].any() and first[0][0].sum().item() == pytest.approx(12)
+
+
+def test_arcs_of_1e30_nats_choose_the_best_alignment() -> None:
+    blank = torch.full((1, 3, 2), -1e30, dtype=torch.float64, requires_grad=True)
+    label = torch.full((1, 3, 1), -1e30, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        blank[0, 0, 0] = -1.0  # first frame: blank; second frame: the label
+        label[0, 1, 0] = -2.0
+        blank[0, 1:, 1] = -3.0
+    loss = transducer_lattice_loss(blank, label, torch.tensor([3]), torch.tensor([1]))
+    assert loss.item() == pytest.approx(9.0)
+    loss.sum().backward()
+    assert blank.grad is not None and label.grad is not None
+    assert blank.grad[0].tolist() == [[-1.0, 0.0], [0.0, -1.0], [0.0, -1.0]]
+    assert label.grad[0].tolist() == [[0.0], [-1.0], [0.0]]
