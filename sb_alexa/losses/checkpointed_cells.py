@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
+from sb_alexa.losses.checkpointed_joint import checkpointed_cell_bytes
 from sb_alexa.losses.joiner_protocol import JoinerLike
 
 
@@ -73,7 +74,7 @@ def checkpointed_cell_log_probs(
     position = torch.arange(width, device=targets.device)
     labels = pad(targets, (0, 1)).masked_fill(position >= last, -1).reshape(-1)
     cells = is_kept.reshape(-1).nonzero()[:, 0]
-    cell_bytes = (2 * encoder_part.shape[-1] + joiner.num_labels) * encoder_part.element_size()
+    cell_bytes = checkpointed_cell_bytes(encoder_part, joiner)
     arcs = []
     for part in cells.split(max(1, buffer_bytes // cell_bytes)):
         frame = part // width

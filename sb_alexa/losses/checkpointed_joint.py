@@ -53,10 +53,7 @@ def checkpointed_arc_log_probs(
         (B, T, U) nats, float64.
     """
     max_frames, max_labels = encoder_part.shape[1], targets.shape[1]
-    itemsize = encoder_part.element_size()
-    wide = 4 if itemsize < 4 else 0  # 16-bit logits have a float32 copy
-    joint_bytes = 2 * encoder_part.shape[-1] * itemsize
-    cell_bytes = joint_bytes + joiner.num_labels * (2 * itemsize + wide)
+    cell_bytes = checkpointed_cell_bytes(encoder_part, joiner)
     blanks, emissions = [], []
     # unbind gathers the gradients of all rows in one tensor; indexing would make a padded tensor
     # for each row.
@@ -95,3 +92,24 @@ def _join(
         blank_index=blank_index,
     )
     return blank_logp[0], label_logp[0]
+
+
+def checkpointed_cell_bytes(encoder_part: Tensor, joiner: JoinerLike) -> int:
+    """Memory that a cell of a checkpointed slice takes: activation and logits with gradients.
+
+    Arguments
+    ---------
+    encoder_part : Tensor
+        (..., J).
+    joiner : JoinerLike
+        Any.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    itemsize = encoder_part.element_size()
+    wide = 4 if itemsize < 4 else 0  # 16-bit logits have a float32 copy
+    joint_bytes = 2 * encoder_part.shape[-1] * itemsize
+    return joint_bytes + joiner.num_labels * (2 * itemsize + wide)

@@ -16,7 +16,7 @@ from sb_alexa.losses.transducer_joint import joint_arc_log_probs
 
 # Slices of this size run as fast as larger ones and stay in a CPU's cache; a GPU wants more work
 # for each kernel.
-_BUDGET_MIB_CPU = 8.0
+_BUDGET_MIB_CPU = 6.0
 _BUDGET_MIB_GPU = 512.0
 
 
@@ -128,7 +128,7 @@ def joined_arc_log_probs(
     blank_index : int
         Position of the blank.
     memory_budget_mib : float | None
-        Size in MiB of the buffers for a slice; None takes 8 on a CPU, 512 on a GPU.
+        Size in MiB of the buffers for a slice; None takes 6 on a CPU, 512 on a GPU.
     is_kept : Tensor | None
         (B, T, U + 1) bool: the cells to join, none of them in the padding; the arcs of the others
         are impossible. None means all.

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from sb_alexa.losses.second_derivative import without_second_derivative
 
 # exp(-640) is still a normal number of float64. Sums of exponentials below it have lost digits.
 _LOWEST_LOG_SUM = -640.0
@@ -108,9 +109,11 @@ class _SumArcs(torch.autograd.Function):
         return blank_logp, label_logp
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_blank: Tensor, grad_label: Tensor) -> tuple[Tensor | None, ...]:
-        frame_logits, history_logits, targets, normaliser = ctx.saved_tensors
+    @without_second_derivative
+    def backward(
+        ctx: Any, saved: tuple[Tensor, ...], grad_blank: Tensor, grad_label: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        frame_logits, history_logits, targets, normaliser = saved
         grad_frames = torch.zeros_like(frame_logits)
         grad_histories = torch.zeros_like(history_logits)
         for item, (t, u) in enumerate(zip(ctx.num_frames, ctx.num_labels, strict=True)):

@@ -68,7 +68,7 @@ def transducer_loss(
         that has learned to align.
     memory_budget_mib : float | None
         Size in MiB of the buffers for a slice (activations, their gradient, logits); a slice has at
-        least one frame. None takes 8 on a CPU, 512 on a GPU.
+        least one frame. None takes 6 on a CPU, 512 on a GPU.
     reduction : str
         "none": (B,) nats per utterance; "sum": nats of the batch; "mean" or "batchmean": nats per
         utterance, averaged over the batch; "token_mean": nats per label, the sum over the batch

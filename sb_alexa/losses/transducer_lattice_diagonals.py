@@ -127,8 +127,8 @@ def _arcs_by_diagonal(
     shape = (frames + width - 1, batch, width)
     into_blank = blank_logp.new_full(shape, -torch.inf, dtype=torch.float64)
     into_label = torch.full_like(into_blank, -torch.inf)
-    _cells(into_blank, first_label=0).copy_(blank_logp.masked_fill(~has_blank, -torch.inf))
-    _cells(into_label, first_label=1).copy_(label_logp.masked_fill(~has_label, -torch.inf))
+    _cells(into_blank, first_label=0).copy_(blank_logp).masked_fill_(~has_blank, -torch.inf)
+    _cells(into_label, first_label=1).copy_(label_logp).masked_fill_(~has_label, -torch.inf)
     return into_blank, into_label
 
 
