@@ -81,7 +81,7 @@ class TransducerBeamSearcher(nn.Module):
         lm_weight: float = 0.0,
         state_beam: float = 2.3,
         expand_beam: float = 2.3,
-        max_symbols_per_frame: int = 5,
+        max_symbols_per_frame: int = 20,
     ) -> None:
         super().__init__()
         if lm_module is None and lm_weight > 0:
