@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from sb_alexa.losses.checkpointed_joint import checkpointed_cell_bytes
 from sb_alexa.losses.joiner_protocol import JoinerLike
+from sb_alexa.losses.transducer_arcs import cell_labels
 
 
 def checkpointed_cell_log_probs(
@@ -70,9 +70,7 @@ def checkpointed_cell_log_probs(
     [[[True, False]]]
     """
     _, num_frames, width = is_kept.shape
-    last = torch.tensor(num_labels, device=targets.device)[:, None]
-    position = torch.arange(width, device=targets.device)
-    labels = pad(targets, (0, 1)).masked_fill(position >= last, -1).reshape(-1)
+    labels = cell_labels(targets, num_labels).reshape(-1)
     cells = is_kept.reshape(-1).nonzero()[:, 0]
     cell_bytes = checkpointed_cell_bytes(encoder_part, joiner)
     arcs = []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sb_alexa.losses.second_derivative import without_second_derivative
-from sb_alexa.losses.transducer_arcs import arc_log_probs, logits_gradient
+from sb_alexa.losses.transducer_arcs import arc_log_probs, cell_labels, logits_gradient
 
 # Bytes of a slice's logits: on a CPU they stay in the cache between the passes over them.
 _SLICE_BYTES_CPU = 1 << 20
@@ -46,9 +46,7 @@ def logits_arc_log_probs(
     label_logp : Tensor
         (B, T, U) nats, float64.
     """
-    last = torch.tensor(num_labels, device=logits.device)[:, None]
-    position = torch.arange(logits.shape[2], device=logits.device)
-    labels = torch.nn.functional.pad(targets, (0, 1)).masked_fill(position >= last, -1)
+    labels = cell_labels(targets, num_labels)
     return _LogitsArcs.apply(logits, labels, tuple(num_frames), tuple(num_labels), blank_index)
 
 

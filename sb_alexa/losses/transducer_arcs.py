@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,32 @@ from sb_alexa.losses.triton_support import use_triton
 # float32 rounds a number of this size by 4e-6, a softmax that is taken relative to it by the same
 # share. Beyond, the maximum is subtracted anew.
 _LARGEST_NORMALISER = 64.0
+
+
+def cell_labels(targets: Tensor, num_labels: Sequence[int]) -> Tensor:
+    """The label of each history's label arc.
+
+    Arguments
+    ---------
+    targets : Tensor
+        (B, U) labels; the padding may hold anything.
+    num_labels : sequence of int
+        (B,).
+
+    Returns
+    -------
+    Tensor
+        (B, U + 1), -1 where there is no arc: after the last label and in the padding.
+
+    Example
+    -------
+    >>> cell_labels(torch.tensor([[5, 6], [7, 99]]), [2, 1])
+    tensor([[ 5,  6, -1],
+            [ 7, -1, -1]])
+    """
+    last = torch.tensor(num_labels, device=targets.device)[:, None]
+    position = torch.arange(targets.shape[1] + 1, device=targets.device)
+    return torch.nn.functional.pad(targets, (0, 1)).masked_fill(position >= last, -1)
 
 
 def arc_log_probs(

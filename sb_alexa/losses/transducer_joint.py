@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sb_alexa.losses.joint_activation import Activation
 from sb_alexa.losses.second_derivative import without_second_derivative
-from sb_alexa.losses.transducer_arcs import arc_log_probs, logits_gradient
+from sb_alexa.losses.transducer_arcs import arc_log_probs, cell_labels, logits_gradient
 from sb_alexa.nn.additive_joint import AdditiveJoint
 
 # Below this share of cells with a gradient, the backward pass gathers them; above, the gaps cost
@@ -66,10 +66,7 @@ def joint_arc_log_probs(
     label_logp : Tensor
         (B, T, U) nats, float64.
     """
-    device = encoder_part.device
-    last = torch.tensor(num_labels, device=device)[:, None]
-    position = torch.arange(predictor_part.shape[1], device=device)
-    labels = nn.functional.pad(targets, (0, 1)).masked_fill(position >= last, -1)  # (B, U + 1)
+    labels = cell_labels(targets, num_labels)  # (B, U + 1)
     plan = _Plan(tuple(num_frames), tuple(num_labels), blank_index, buffer_bytes)
     return _JointArcs.apply(
         encoder_part,

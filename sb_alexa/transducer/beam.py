@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sb_alexa.losses.checks import check_counts
 from sb_alexa.streaming.state import num_rows, rows
 from sb_alexa.transducer.beam_frames import BeamFrames, first_state
 from sb_alexa.transducer.beam_labels import hypotheses
@@ -23,6 +22,7 @@ from sb_alexa.transducer.joiner import Joiner
 from sb_alexa.transducer.label_bonus import LabelBonus
 from sb_alexa.transducer.language_model import LanguageModel
 from sb_alexa.transducer.predictor import Predictor
+from sb_alexa.transducer.search_input import frames_to_search
 
 Phrases = Sequence[Sequence[Phrase]]
 
@@ -252,16 +252,7 @@ class BeamSearch:
         """
         if isinstance(state, GreedyState):
             return self._greedy.forward_chunk(encoder_out, state, num_frames)
-        batch, chunk_frames = encoder_out.shape[:2]
-        if encoder_out.dim() != 3 or batch != num_rows(state):
-            raise ValueError(
-                f"BeamSearch takes encoder frames (B, T, C) for the {num_rows(state)} rows of its "
-                f"state, got {tuple(encoder_out.shape)}"
-            )
-        if num_frames is None:
-            ends = [chunk_frames] * batch
-        else:
-            ends = check_counts("num_frames", num_frames, batch, 0, chunk_frames)
+        ends = frames_to_search("BeamSearch", encoder_out, num_rows(state), num_frames)
         if not any(ends):
             return [Hypothesis() for _ in ends], state
         return self._search(self._rules.joiner.project_encoder(encoder_out), ends, state)

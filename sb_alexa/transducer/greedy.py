@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sb_alexa.losses.checks import check_counts
 from sb_alexa.streaming.state import State, map_tensors, num_rows, rows
 from sb_alexa.transducer.hypothesis import Hypothesis
 from sb_alexa.transducer.joiner import Joiner
 from sb_alexa.transducer.predictor import Predictor
+from sb_alexa.transducer.search_input import frames_to_search
 
 # Frames joined at once while a row waits for its next label: fewer pay the overhead of a round
 # more often, more are joined again when they lie behind a label. Speech has a label every 4 to 8
@@ -214,16 +214,7 @@ class GreedySearch:
         ValueError
             If shapes do not fit, or naming the row and frame where the scores are not a number.
         """
-        batch, chunk_frames = encoder_out.shape[:2]
-        if encoder_out.dim() != 3 or batch != num_rows(state):
-            raise ValueError(
-                f"GreedySearch takes encoder frames (B, T, C) for the {num_rows(state)} rows of "
-                f"its state, got {tuple(encoder_out.shape)}"
-            )
-        if num_frames is None:
-            ends = [chunk_frames] * batch
-        else:
-            ends = check_counts("num_frames", num_frames, batch, 0, chunk_frames)
+        ends = frames_to_search("GreedySearch", encoder_out, num_rows(state), num_frames)
         walks = [_Walk(row, end) for row, end in enumerate(ends)]
         after = self._search(self.joiner.project_encoder(encoder_out), walks, state)
         before = state.num_frames
