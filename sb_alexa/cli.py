@@ -21,6 +21,7 @@ COMMANDS = {
     "recipe": "train and test a model: a recipe and one of its YAML files",
     "transcribe": "transcribe audio files, a microphone or raw samples, offline or streaming",
     "export": "write one streaming step of a trained model as ONNX",
+    "gates": "show what a gated model computes, for a recording or by group of speakers",
     "corpus": "write the embedded corpus of synthetic speech in the layout of a real one",
     "bench": "measure speed",
 }

@@ -66,7 +66,8 @@ def write_tiny_model(folder: Path, recipe: str = RECIPE) -> Path:
         normalization.mean.fill_(-2.0)
         normalization.std.fill_(2.0)
         # Random weights otherwise give one label for ever, or blanks only.
-        for part in (modules["encoder"].lstm, modules["predictor"], modules["joiner"]):
+        encoder = getattr(modules["encoder"], "lstm", modules["encoder"])
+        for part in (encoder, modules["predictor"], modules["joiner"]):
             for parameter in part.parameters():
                 if parameter.dim() > 1:
                     parameter.mul_(2.5)

@@ -1,8 +1,8 @@
-"""Counted multiply-adds of a streaming recogniser."""
+"""Counted multiply-adds of what is executed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,10 +15,14 @@ from sb_alexa.bench.recogniser import Recogniser, RecogniserState
 from sb_alexa.streaming.state import map_tensors
 
 
-def _matrix_vector_flops(
-    vector: Sequence[int], matrix: Sequence[int], *_: Sequence[int], **__: Any
-) -> int:
+def _matrix_vector_flops(matrix: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * matrix[0] * matrix[1]
+
+
+def _added_matrix_vector_flops(
+    vector: Sequence[int], matrix: Sequence[int], *_: Any, **__: Any
+) -> int:
+    return _matrix_vector_flops(matrix)
 
 
 def _attention_flops(
@@ -30,9 +34,37 @@ def _attention_flops(
 
 # torch's counter knows the products of matrices and the attention kernels of GPUs, but not these.
 _MORE_OPERATIONS = {
-    torch.ops.aten.addmv: _matrix_vector_flops,
+    torch.ops.aten.mv: _matrix_vector_flops,
+    torch.ops.aten.addmv: _added_matrix_vector_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
 }
+
+
+def count_macs(function: Callable[[], object]) -> float:
+    """Count the multiply-adds of the matrix products, convolutions and attention of a call.
+
+    Arguments
+    ---------
+    function : Callable
+        What to run.
+
+    Returns
+    -------
+    float
+        Multiply-adds.
+
+    Example
+    -------
+    >>> count_macs(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
+    24.0
+    """
+    # oneDNN's LSTM is one opaque operation; torch's own consists of products that can be counted.
+    with (
+        onednn(enabled=False),
+        FlopCounterMode(display=False, custom_mapping=_MORE_OPERATIONS) as counter,
+    ):
+        function()
+    return counter.get_total_flops() / 2
 
 
 def macs_per_second(
@@ -61,8 +93,7 @@ def macs_per_second(
     """
     state = recogniser.initial_state(1)
     before = 0
-    # Where gradients are enabled, layers run in their plain form. oneDNN's LSTM is one opaque
-    # operation; torch's own consists of products that can be counted.
+    # Where gradients are enabled, layers run in their plain form.
     with (
         torch.enable_grad(),
         onednn(enabled=False),

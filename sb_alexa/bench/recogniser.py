@@ -46,7 +46,7 @@ class Step:
 
 
 class Recogniser:
-    """A streaming transducer with random weights, fed with one chunk at a time.
+    """A streaming transducer, trained or with random weights, fed with one chunk at a time.
 
     Arguments
     ---------
@@ -61,14 +61,17 @@ class Recogniser:
     predictor : Predictor
         Label history to vectors.
     joiner : Joiner
-        Both to logits; wrapped in `PacedJoiner`.
+        Both to logits.
     chunk_ms : float
         Chunk wanted; the nearest whole number of encoder frames is taken, or the encoder's own
         `chunk_frames` if it has them.
     sample_rate : int
         Samples per second.
     tokens_per_second : float
-        Expected labels for each second of audio.
+        Expected labels for each second of audio, where there is no `search`.
+    search : GreedySearch | BeamSearch | None
+        Of a trained model. None for random weights: a greedy search whose joiner is wrapped in
+        `PacedJoiner`.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Recogniser:
         chunk_ms: float = 150.0,
         sample_rate: int = 16000,
         tokens_per_second: float = TOKENS_PER_SECOND,
+        search: Any = None,
     ) -> None:
         geometry = features.geometry.then(encoder.geometry)
         frame_ms = geometry.hop_ms(sample_rate)
@@ -96,13 +100,17 @@ class Recogniser:
         self.modules = nn.ModuleList([features, encoder, predictor, joiner]).eval()
         self.features = features
         self.encoder = encoder
-        self.search = GreedySearch(
-            predictor=predictor,
-            # Stands in for a Joiner with all that a search asks of one.
-            joiner=PacedJoiner(  # type: ignore[arg-type]
-                joiner, tokens_per_frame=tokens_per_second * frame_ms / 1000.0
-            ),
-            max_symbols_per_frame=1,
+        self.search = (
+            search
+            if search is not None
+            else GreedySearch(
+                predictor=predictor,
+                # Stands in for a Joiner with all that a search asks of one.
+                joiner=PacedJoiner(  # type: ignore[arg-type]
+                    joiner, tokens_per_frame=tokens_per_second * frame_ms / 1000.0
+                ),
+                max_symbols_per_frame=1,
+            )
         )
 
     @property

@@ -164,13 +164,13 @@ def measure(
         All figures.
     """
     watch = MachineWatch()
-    states = [_warm_state(recogniser, audio) for recogniser in recognisers]
-    rounds = _measure_rounds(recognisers, states, audio, seconds, num_rounds)
+    states = [warm_state(recogniser, audio) for recogniser in recognisers]
+    rounds = measure_rounds(recognisers, states, audio, seconds, num_rounds)
     models = [
         ModelResult(recogniser, macs_per_second(recogniser, audio), times)
         for recogniser, times in zip(recognisers, rounds, strict=True)
     ]
-    _measure_batches(models, states, audio, seconds / 3, max_streams)
+    measure_batches(models, states, audio, seconds / 3, max_streams)
     return StreamingResult(
         models,
         compare_lstm_kernels(),
@@ -179,14 +179,33 @@ def measure(
     )
 
 
-def _measure_rounds(
+def measure_rounds(
     recognisers: Sequence[Recogniser],
     states: list[RecogniserState],
     audio: EndlessAudio,
     seconds: float,
     num_rounds: int,
 ) -> list[tuple[ChunkTimes, ...]]:
-    """One stream of each model in turns; `states` go on from round to round."""
+    """Time one stream of each model in turns.
+
+    Arguments
+    ---------
+    recognisers : sequence of Recogniser
+        The models.
+    states : list of RecogniserState
+        Of one stream of each; they are replaced by those after the last round.
+    audio : EndlessAudio
+        What the streams hear.
+    seconds : float
+        Audio for each model and round.
+    num_rounds : int
+        Turns of each.
+
+    Returns
+    -------
+    list of tuple of ChunkTimes
+        By model and round.
+    """
     rounds: list[list[ChunkTimes]] = [[] for _ in recognisers]
     bar = tqdm(total=num_rounds * len(recognisers), desc="One stream", disable=None)
     for turn in range(num_rounds):
@@ -206,14 +225,28 @@ def _measure_rounds(
     return [tuple(times) for times in rounds]
 
 
-def _measure_batches(
+def measure_batches(
     models: list[ModelResult],
     states: list[RecogniserState],
     audio: EndlessAudio,
     seconds: float,
     max_streams: int,
 ) -> None:
-    """Find how many streams each model carries, one batch of each model after the other."""
+    """Find how many streams each model carries, one batch of each model after the other.
+
+    Arguments
+    ---------
+    models : list of ModelResult
+        Their `batches` are filled.
+    states : list of RecogniserState
+        Of one stream of each.
+    audio : EndlessAudio
+        What the streams hear.
+    seconds : float
+        Audio for each batch.
+    max_streams : int
+        Largest batch that is tried.
+    """
     bar = tqdm(desc="Batches of streams", disable=None)
     unfinished = True
     while unfinished:
@@ -240,7 +273,8 @@ def _batch_to_measure(model: ModelResult, max_streams: int) -> int | None:
     return next((batch for batch in batches if batch is not None), None)
 
 
-def _warm_state(recogniser: Recogniser, audio: EndlessAudio) -> RecogniserState:
+def warm_state(recogniser: Recogniser, audio: EndlessAudio) -> RecogniserState:
+    """The state of one stream after the audio of which the first chunks cost less."""
     return time_chunks(
         recogniser,
         audio,

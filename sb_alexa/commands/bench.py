@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from types import ModuleType
 
-# Name -> what it measures. Module sb_alexa.bench.<name> has add_arguments(parser) and run(args).
+# Name -> what it measures. Module sb_alexa.bench.<name>, hyphens as underscores, has
+# add_arguments(parser) and run(args).
 BENCHMARKS = {
+    "amortized": "arbitrators: operations and time saved, errors over thresholds, live streams",
+    "amortized-training": "whether arbitrators learn where to save: against dense and random gates",
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
     "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",
     "streaming": "streaming on one CPU core: real-time factor, chunk times, live streams",
@@ -34,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        importlib.import_module(f"sb_alexa.bench.{name}").add_arguments(benchmark)
+        _module(name).add_arguments(benchmark)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,4 +54,8 @@ def run(args: argparse.Namespace) -> int:
     exit_code : int
         The benchmark's.
     """
-    return importlib.import_module(f"sb_alexa.bench.{args.benchmark}").run(args)
+    return _module(args.benchmark).run(args)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"sb_alexa.bench.{name.replace('-', '_')}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sb_alexa.assets import nearest
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.text_files import CorpusError, name_some, parse_file
 
@@ -115,3 +117,108 @@ def write_speaker_table(
             row = table.get(speaker, {})
             gender = _gender(row.get("gender", ""))
             writer.writerow({**row, "speaker": speaker, "gender": gender})
+
+
+@dataclass(frozen=True)
+class SpeakerTable:
+    """A speaker table that has been read.
+
+    Arguments
+    ---------
+    path : str
+        Where it lies, for error messages.
+    columns : tuple of str
+        Names in the order of the file, without `speaker`.
+    rows : mapping of str to mapping
+        Text by column for each speaker; empty where unknown.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, Mapping[str, str]]
+
+    def values(self, column: str, speakers: Iterable[str]) -> dict[str, str]:
+        """One column for some speakers.
+
+        Arguments
+        ---------
+        column : str
+            One of `columns`.
+        speakers : iterable of str
+            Whom to look up.
+
+        Returns
+        -------
+        dict of str to str
+            Text by speaker, empty where unknown.
+
+        Raises
+        ------
+        ValueError
+            If the table has no such column or lacks speakers.
+
+        Example
+        -------
+        >>> table = SpeakerTable("speakers.csv", ("gender",), {"84": {"gender": "F"}})
+        >>> table.values("gender", ["84"])
+        {'84': 'F'}
+        """
+        if column not in self.columns:
+            close = nearest(column, self.columns)
+            question = f" Did you mean {close}?" if close else ""
+            raise ValueError(
+                f"{self.path} has no column {column!r}.{question} "
+                f"There are: {', '.join(self.columns) or 'none beside speaker'}"
+            )
+        chosen = list(dict.fromkeys(speakers))
+        absent = [speaker for speaker in chosen if speaker not in self.rows]
+        if absent:
+            raise ValueError(
+                f"{self.path} lacks {len(absent)} of {len(chosen)} speakers: {name_some(absent)}; "
+                "give the table that was prepared with the manifest, or add a line for each, with "
+                "empty fields where nothing is known"
+            )
+        return {speaker: self.rows[speaker][column] for speaker in chosen}
+
+
+def read_speaker_table(path: str | os.PathLike[str]) -> SpeakerTable:
+    """Read a table written by `write_speaker_table`, or any CSV with a column `speaker`.
+
+    Arguments
+    ---------
+    path : str or path-like
+        The CSV.
+
+    Returns
+    -------
+    SpeakerTable
+        With surrounding white space taken off.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CorpusError
+        If it is not a CSV with a column `speaker`, or has a speaker twice.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"speaker table {path} does not exist; preparing a corpus writes speakers.csv"
+        )
+    rows: dict[str, dict[str, str]] = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            names = list(reader.fieldnames or ())
+            if "speaker" not in names:
+                raise CorpusError(f"{path} lacks the column 'speaker'")
+            for row in reader:
+                if row["speaker"] in rows:
+                    raise CorpusError(
+                        f"{path}, line {reader.line_num}: speaker {row['speaker']!r} is repeated"
+                    )
+                rows[row["speaker"]] = {name: row[name].strip() for name in names}
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path} is not UTF-8 text: {error}") from error
+    columns = tuple(name for name in names if name != "speaker")
+    return SpeakerTable(os.fspath(path), columns, rows)

@@ -200,13 +200,7 @@ class TransducerASR(Pretrained):
             first, last = session.push(samples), session.finish()
             tokens = first.tokens + last.tokens
             return Update(tokens, session.words, last.text, last.audio_s, is_final=True)
-        hypothesis = self._recognize_batch(samples[None], torch.ones(1))[0]
-        seconds_per_frame = self._samples_per_frame() / self.sample_rate
-        transcript = Transcript(self.hparams.word_pieces, seconds_per_frame)
-        tokens = tuple(transcript.add(hypothesis))
-        transcript.finish()
-        audio_s = len(samples) / self.sample_rate
-        return Update(tokens, tuple(transcript.words), transcript.text, audio_s, is_final=True)
+        return self._update(self._recognize_batch(samples[None], torch.ones(1))[0], len(samples))
 
     def encode_batch(self, wavs: Tensor, wav_lens: Tensor) -> Tensor:
         """Run the front end and the encoder.
@@ -347,16 +341,22 @@ class TransducerASR(Pretrained):
             "sample_rate": self.sample_rate,
         }
 
-    def _samples_per_frame(self) -> int:
-        return self.mods["features"].geometry.hop * self.mods["encoder"].geometry.hop
+    def _seconds_per_frame(self) -> float:
+        hop = self.mods["features"].geometry.hop * self.mods["encoder"].geometry.hop
+        return hop / self.sample_rate
 
-    def _encode(self, wavs: Tensor, wav_lens: Tensor) -> tuple[Tensor, Tensor]:
+    def _features(self, wavs: Tensor, wav_lens: Tensor) -> tuple[Tensor, Tensor]:
         _check_batch(wavs, wav_lens)
         num_samples = absolute_lengths(wav_lens, wavs.shape[1]).to(self.device)
-        features, encoder = self.mods["features"], self.mods["encoder"]
+        features = self.mods["features"]
         with torch.no_grad(), self.inference_ctx:
             frames = features.forward_counted(wavs.to(self.device).float(), num_samples)
-            num_frames = features.num_outputs(num_samples)
+        return frames, features.num_outputs(num_samples)
+
+    def _encode(self, wavs: Tensor, wav_lens: Tensor) -> tuple[Tensor, Tensor]:
+        frames, num_frames = self._features(wavs, wav_lens)
+        encoder = self.mods["encoder"]
+        with torch.no_grad(), self.inference_ctx:
             encoder_out = encoder.forward_counted(frames, num_frames)
         return encoder_out, encoder.num_outputs(num_frames)
 
@@ -364,6 +364,14 @@ class TransducerASR(Pretrained):
         encoder_out, num_frames = self._encode(wavs, wav_lens)
         with torch.no_grad(), self.inference_ctx:
             return self.hparams.search(encoder_out, num_frames)
+
+    def _update(self, hypothesis: Hypothesis, num_samples: int) -> Update:
+        """Labels of a whole recording as words with times."""
+        transcript = Transcript(self.hparams.word_pieces, self._seconds_per_frame())
+        tokens = tuple(transcript.add(hypothesis))
+        transcript.finish()
+        audio_s = num_samples / self.sample_rate
+        return Update(tokens, tuple(transcript.words), transcript.text, audio_s, is_final=True)
 
 
 def _pieces(text: str, word_pieces: WordPieces) -> tuple[int, ...]:

@@ -35,6 +35,8 @@ from torch import Tensor, nn
 
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
+from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
+from sb_alexa.encoders.transformer import CausalTransformer
 from sb_alexa.inference.model_folder import Model
 from sb_alexa.inference.streaming_steps import (
     EncoderStep,
@@ -75,8 +77,8 @@ def export_streaming_step(
     ImportError
         If onnx or onnxscript is missing.
     ValueError
-        If an argument does not make sense, or the encoder's state changes its shape while it
-        streams.
+        If an argument does not make sense, the encoder is a Transformer, or its state changes its
+        shape while it streams.
     """
     output = Path(output)
     if output.suffix != ".onnx" or chunk_ms <= 0 or batch_size < 1:
@@ -87,6 +89,7 @@ def export_streaming_step(
     _require_exporter()
     features: Any = model.modules["features"]
     encoder: Any = model.modules["encoder"]
+    _refuse_transformers(encoder)
     search = model.hparams["search"]
     sample_rate = model.hparams["sample_rate"]
     # An encoder with a chunk of its own takes no other.
@@ -195,6 +198,19 @@ def _write_graph(
 
 def _described(name: str, tensor: Tensor) -> dict[str, Any]:
     return {"name": name, "shape": list(tensor.shape), "dtype": dtype_name(tensor)}
+
+
+def _refuse_transformers(encoder: nn.Module) -> None:
+    if not isinstance(encoder, CausalTransformer):
+        return
+    reason = "keeps its keys in a cache whose used part moves while it streams"
+    if isinstance(encoder, AmortizedTransformerEncoder):
+        reason = "decides for each frame what to compute and which keys to keep"
+    raise ValueError(
+        f"the encoder is a {type(encoder).__name__}, which {reason}, and a fixed graph cannot do "
+        "that; stream it with torch (sb-alexa transcribe --stream), or export a model with another "
+        "encoder, such as that of conv_rnnt.yaml"
+    )
 
 
 def _check_shapes(before: list[StateTensor], after: Sequence[Tensor]) -> None:

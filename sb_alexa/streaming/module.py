@@ -153,7 +153,7 @@ class StreamingModule(nn.Module, ABC, Generic[S]):
             (B, ceil(N / hop), ...), zero after the end of each row.
         """
         if num_steps is not None:
-            x = _zero_after(x, num_steps)
+            x = zero_after(x, num_steps)
         padding = self.geometry.padding(x.shape[1])
         if padding:
             x = torch.cat([x, x.new_zeros(x.shape[0], padding, *x.shape[2:])], dim=1)
@@ -163,7 +163,7 @@ class StreamingModule(nn.Module, ABC, Generic[S]):
             owed = self.finish(state)
             y = torch.cat([y, owed], dim=1)[:, owed.shape[1] :]
         if num_steps is not None:
-            y = _zero_after(y, self.num_outputs(num_steps))
+            y = zero_after(y, self.num_outputs(num_steps))
         return y
 
     def num_outputs(self, num_steps: Tensor) -> Tensor:
@@ -226,6 +226,20 @@ class StreamingModule(nn.Module, ABC, Generic[S]):
         return y
 
 
-def _zero_after(x: Tensor, num_steps: Tensor) -> Tensor:
+def zero_after(x: Tensor, num_steps: Tensor) -> Tensor:
+    """Zeros behind the end of each row.
+
+    Arguments
+    ---------
+    x : Tensor
+        (B, N, ...).
+    num_steps : Tensor
+        (B,) valid steps.
+
+    Returns
+    -------
+    Tensor
+        (B, N, ...).
+    """
     mask = length_mask(num_steps, x.shape[1])
     return x.masked_fill(~mask.view(*mask.shape, *[1] * (x.dim() - 2)), 0)

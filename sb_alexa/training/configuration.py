@@ -24,7 +24,7 @@ TRAINING_KEYS = frozenset(
         "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
         "cache_audio", "num_statistics_utterances", "avg_checkpoints", "modules", "opt_class",
         "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard",
-        "precision", "valid_interval_epochs", "weight_decay", "lr",
+        "precision", "valid_interval_epochs", "weight_decay", "lr", "pretrained_folder",
     }
 )  # fmt: skip
 
@@ -198,11 +198,10 @@ def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
         )
     here = (*parents, path.resolve())
     if "base" in tree:
-        if "include" in tree:
-            raise ConfigurationError(
-                f"{path}: a file of differences (base:) cannot also include parts"
-            )
         merged = _read_tree(path.parent / tree.pop("base"), here)
+        # A part brings keys of its own and takes the place of the base's; then the differences.
+        for part in tree.pop("include", ()):
+            merged.update(_read_tree(path.parent / part, here))
         _apply_differences(merged, tree, str(path))
         return merged
     # The keys of the parts take the place of `include`: HyperPyYAML resolves and builds in the

@@ -29,6 +29,7 @@ from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
 from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
 from sb_alexa.training.interruption import TrainingStopped
 from sb_alexa.training.learning_curves import plot_learning_curves
+from sb_alexa.training.pretrained import load_pretrained
 from sb_alexa.training.processes import leave_group, rank_and_size
 from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.run_log import RunLog
@@ -105,6 +106,8 @@ def run_recognition_recipe(
     model_yaml = model_configuration(configuration.resolved_text())
     hparams = configuration.build()
     _load_statistics(prepared, hparams, prepared_in)
+    if hparams["pretrained_folder"] is not None:
+        load_pretrained(hparams["modules"], hparams["pretrained_folder"])
     experiment = _experiment(experiment_class, configuration, hparams, word_pieces, folder)
     try:
         _train(experiment, prepared)

@@ -15,6 +15,7 @@ from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.metrics.bootstrap import bootstrap_interval
 from sb_alexa.metrics.error_rate import ErrorCounts, word_errors
+from sb_alexa.metrics.gate_statistics import GateCounts
 from sb_alexa.training.dataio import SpeechBatch
 from sb_alexa.training.experiment import Experiment
 from sb_alexa.training.processes import gather_lists
@@ -34,6 +35,8 @@ class UtteranceResult:
         Word errors.
     loss : float
         Loss of its batch in nats per utterance.
+    spent : GateCounts | None
+        What the gates of an amortized encoder let through.
     """
 
     id: str
@@ -42,6 +45,7 @@ class UtteranceResult:
     hypothesis: str
     counts: ErrorCounts
     loss: float
+    spent: GateCounts | None = None
 
 
 class RecognitionExperiment(Experiment):
@@ -73,7 +77,13 @@ class RecognitionExperiment(Experiment):
         self.dropped_ctc_terms = 0
         self._logged = (0.0, 0)
 
-    def record(self, batch: SpeechBatch, hypotheses: Sequence[Hypothesis], loss: float) -> None:
+    def record(
+        self,
+        batch: SpeechBatch,
+        hypotheses: Sequence[Hypothesis],
+        loss: float,
+        spent: Sequence[GateCounts] | None = None,
+    ) -> None:
         """Keep what was recognised.
 
         Arguments
@@ -84,12 +94,15 @@ class RecognitionExperiment(Experiment):
             One for each.
         loss : float
             Nats per utterance.
+        spent : sequence of GateCounts | None
+            One for each, of an encoder with gates.
         """
-        for utterance, hypothesis in zip(batch.utterances, hypotheses, strict=True):
+        gates = spent or [None] * len(hypotheses)
+        for utterance, hypothesis, count in zip(batch.utterances, hypotheses, gates, strict=True):
             text = self.word_pieces.decode(list(hypothesis.tokens))
             counts = word_errors(utterance.text, text)
             result = UtteranceResult(
-                utterance.id, utterance.speaker, utterance.text, text, counts, loss
+                utterance.id, utterance.speaker, utterance.text, text, counts, loss, count
             )
             self.results.append(result)
 
@@ -136,13 +149,16 @@ class RecognitionExperiment(Experiment):
         loss = sum(result.loss for result in results) / max(len(results), 1)
         if stage == sb.Stage.VALID:
             self.valid_wer = total.error_rate
-            self.log.write(self._event("valid", loss=loss, wer=total.error_rate))
+            self.log.write(
+                self._event("valid", loss=loss, wer=total.error_rate, **_gate_figures(results))
+            )
             # Without the key, a checkpoint is kept while it is new, and never chosen for the test.
             figures = {"WER": total.error_rate} if self.is_candidate() else {}
             self.save_epoch(epoch, **figures)
             return
         self.log.forget_test(self.test_name)
-        self.log.write(self._event("test", split=self.test_name, loss=loss, wer=total.error_rate))
+        figures = {"loss": loss, "wer": total.error_rate, **_gate_figures(results)}
+        self.log.write(self._event("test", split=self.test_name, **figures))
         if if_main_process():
             write_results(self.log.folder, self.test_name, results)
 
@@ -175,7 +191,12 @@ def write_results(folder: Path, split: str, results: Sequence[UtteranceResult]) 
     ):
         for result in ordered:
             line = {**asdict(result), "errors": result.counts.errors, "words": result.counts.words}
-            del line["counts"], line["loss"]
+            del line["counts"], line["loss"], line["spent"]
+            if result.spent is not None:
+                line["gated_macs"], line["dense_macs"] = (
+                    result.spent.gated.total,
+                    result.spent.dense.total,
+                )
             file.write(json.dumps(line) + "\n")
     by_speaker: dict[str, ErrorCounts] = {}
     for result in ordered:
@@ -193,6 +214,21 @@ def write_results(folder: Path, split: str, results: Sequence[UtteranceResult]) 
         "words": total.words,
         "utterances": len(ordered),
         "speakers": len(by_speaker),
+        **_gate_figures(ordered),
     }
     with replaced_atomically(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _gate_figures(results: Sequence[UtteranceResult]) -> dict[str, float]:
+    """Share of the dense encoder's multiply-adds and keep rates; nothing without gates."""
+    counts = [result.spent for result in results if result.spent is not None]
+    if not counts:
+        return {}
+    total = sum(counts, GateCounts())
+    return {
+        "compute": total.compute_share,
+        "query_rate": total.query.keep_rate,
+        "key_rate": total.key.keep_rate,
+        "feed_forward_rate": total.feed_forward.keep_rate,
+    }

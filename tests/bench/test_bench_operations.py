@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sb_alexa.bench.audio import EndlessAudio
-from sb_alexa.bench.operations import _MORE_OPERATIONS, macs_per_second
+from sb_alexa.bench.operations import _MORE_OPERATIONS, count_macs, macs_per_second
 from tests.bench.tiny_recogniser import HIDDEN, JOINT, LABELS, MELS, build_tiny
 
 
@@ -34,3 +34,17 @@ def test_attention_is_counted() -> None:
     ):
         torch.nn.functional.scaled_dot_product_attention(query, key, key)
     assert c.get_total_flops() == 2 * (2 * 2 * 3 * 5 * 7 * 8)  # scores and mixtures
+
+
+def test_products_of_a_matrix_and_a_vector_are_counted() -> None:
+    matrix, vector, sums = torch.randn(5, 7), torch.randn(7), torch.randn(5)
+    assert count_macs(lambda: torch.mv(matrix, vector)) == 5 * 7
+    assert count_macs(lambda: torch.addmv(sums, matrix, vector)) == 5 * 7
+    assert count_macs(lambda: torch.addmv(sums, matrix, vector, out=torch.empty(5))) == 5 * 7
+
+
+def test_an_lstm_is_counted_whole_without_gradients() -> None:
+    lstm = torch.nn.LSTM(input_size=6, hidden_size=8, batch_first=True)
+    with torch.inference_mode():
+        counted = count_macs(lambda: lstm(torch.zeros(2, 3, 6)))
+    assert counted == 2 * 3 * 4 * 8 * (6 + 8)

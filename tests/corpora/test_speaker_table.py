@@ -8,6 +8,7 @@ import pytest
 from sb_alexa.corpora.speaker_table import (
     SPEAKER_COLUMNS,
     parse_speaker_line,
+    read_speaker_table,
     write_speaker_table,
 )
 from sb_alexa.corpora.text_files import CorpusError
@@ -95,3 +96,41 @@ def test_every_line_of_the_real_table_parses(realdata: Path) -> None:
     assert len(speakers) == 2484
     assert {s.gender for s in speakers} == {"F", "M"}
     assert len({s.id for s in speakers}) == 2484
+
+
+def test_a_written_table_is_read(tmp_path: Path) -> None:
+    (tmp_path / "SPEAKERS.TXT").write_text(SPEAKERS_TXT)
+    (tmp_path / "speakers.csv").write_text("speaker,accent\n14, us \n")
+    write_table(tmp_path, ["60", "14", "7"])
+    table = read_speaker_table(tmp_path / "out.csv")
+    assert table.columns == SPEAKER_COLUMNS[1:]
+    assert table.values("gender", ["60", "7", "14", "60"]) == {"60": "M", "7": "", "14": "F"}
+    assert table.values("accent", ["14"]) == {"14": "us"}
+
+
+def test_what_a_table_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "speakers.csv"
+    path.write_text("speaker,gender,accent\n14,F,us\n")
+    table = read_speaker_table(path)
+    with pytest.raises(ValueError, match=r"no column 'acent'\. Did you mean accent\?"):
+        table.values("acent", ["14"])
+    with pytest.raises(ValueError, match="There are: gender, accent"):
+        table.values("shoe size", ["14"])
+    speakers = ["14", *map(str, range(100, 112))]
+    with pytest.raises(ValueError, match="lacks 12 of 13 speakers: 100, 101, .* and 2 more"):
+        table.values("gender", speakers)
+
+
+def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_speaker_table(tmp_path / "none.csv")
+    path = tmp_path / "speakers.csv"
+    path.write_text("gender\nF\n")
+    with pytest.raises(CorpusError, match="lacks the column 'speaker'"):
+        read_speaker_table(path)
+    path.write_text("speaker,gender\n14,F\n14,M\n")
+    with pytest.raises(CorpusError, match="line 3: speaker '14' is repeated"):
+        read_speaker_table(path)
+    path.write_bytes(b"speaker,gender\n14,\xff\n")
+    with pytest.raises(CorpusError, match="not UTF-8"):
+        read_speaker_table(path)

@@ -3,7 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb_alexa.metrics.bootstrap import bootstrap_interval
+from sb_alexa.metrics.bootstrap import (
+    bootstrap_interval,
+    bootstrap_ratio,
+    bootstrap_ratio_difference,
+)
 from sb_alexa.metrics.error_rate import ErrorCounts
 
 
@@ -84,3 +88,48 @@ def test_groups_without_words() -> None:
 def test_bad_input(groups: list[ErrorCounts], options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(groups, **options)
+
+
+def test_a_ratio_of_any_counts() -> None:
+    """Wholes of very different size: the ratio of sums, not the mean of ratios."""
+    generator = np.random.default_rng(5)
+    counts = [(float(generator.integers(1, 9)) * 1e9, w * 1e10) for w in (1, 5, 9, 40)]
+    drawn = np.random.default_rng(7).integers(4, size=(300, 4))
+    sums = [np.array([counts[i] for i in row]).sum(axis=0) for row in drawn]
+    expected = np.quantile([part / whole for part, whole in sums], [0.025, 0.975])
+    np.testing.assert_allclose(bootstrap_ratio(counts, num_samples=300, seed=7), expected)
+
+
+def _shares(generator: np.random.Generator, num_speakers: int) -> list[tuple[float, float]]:
+    """Kept toggles and all toggles of speakers with keep rates of mean 40 %."""
+    wholes = generator.integers(200, 2000, size=num_speakers)
+    kept = generator.binomial(wholes, generator.beta(40.0, 60.0, size=num_speakers))
+    return list(zip(kept.tolist(), wholes.tolist(), strict=True))
+
+
+def test_a_difference_of_nothing_is_seldom_found() -> None:
+    generator = np.random.default_rng(6)
+    missed = 0
+    for _ in range(300):
+        low, high = bootstrap_ratio_difference(
+            _shares(generator, 25), _shares(generator, 60), num_samples=400
+        )
+        missed += not low <= 0.0 <= high
+    assert 0.02 <= missed / 300 <= 0.09
+
+
+def test_a_difference_changes_its_sign_with_the_order() -> None:
+    generator = np.random.default_rng(8)
+    ours, theirs = _shares(generator, 30), _shares(generator, 30)
+    ours = [(0.5 * part, whole) for part, whole in ours]
+    low, high = bootstrap_ratio_difference(ours, theirs)
+    assert -0.25 < low < high < -0.15
+    back_low, back_high = bootstrap_ratio_difference(theirs, ours)
+    assert (-back_high, -back_low) == pytest.approx((low, high), abs=0.01)
+
+
+def test_ratios_without_a_whole() -> None:
+    with pytest.raises(ValueError, match="wholes of all groups are 0"):
+        bootstrap_ratio([(0, 0), (0, 0)])
+    with pytest.raises(ValueError, match="at least two groups, got 1"):
+        bootstrap_ratio_difference([(0, 1), (1, 1)], [(0, 1)])

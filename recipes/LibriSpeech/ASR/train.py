@@ -20,6 +20,8 @@ from torch import Tensor
 
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech, prepare_librispeech
 from sb_alexa.losses.ctc import ctc_loss_with_skips
+from sb_alexa.metrics.gate_statistics import GateCounts, count_gates
+from sb_alexa.nn.gates import Gates
 from sb_alexa.training.dataio import SpeechBatch
 from sb_alexa.training.interruption import run_script
 from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
@@ -36,6 +38,7 @@ class TransducerOutput:
     batch: SpeechBatch
     encoder_out: Tensor  # (B, T, C)
     num_frames: Tensor  # (B,)
+    gates: Gates | None = None  # of an encoder with arbitrators
 
 
 class TransducerASR(RecognitionExperiment):
@@ -49,8 +52,21 @@ class TransducerASR(RecognitionExperiment):
         num_frames = self.modules.features.num_outputs(batch.num_samples)
         if stage == Stage.TRAIN and self.hparams.spec_augment is not None:
             features = self.hparams.spec_augment(features, num_frames)
-        encoder_out = self.modules.encoder.forward_counted(features, num_frames)  # (B, T', C)
-        return TransducerOutput(batch, encoder_out, self.modules.encoder.num_outputs(num_frames))
+        encoder_out, gates = self.encode(features, num_frames, stage)  # (B, T', C)
+        num_frames = self.modules.encoder.num_outputs(num_frames)
+        return TransducerOutput(batch, encoder_out, num_frames, gates)
+
+    def encode(
+        self, features: Tensor, num_frames: Tensor, stage: Stage
+    ) -> tuple[Tensor, Gates | None]:
+        """With arbitrators, gates are soft and random in training and 0 or 1 in evaluation."""
+        encoder, schedule = self.modules.encoder, self.hparams.gate_schedule
+        if schedule is None:
+            return encoder.forward_counted(features, num_frames), None
+        if stage != Stage.TRAIN:
+            return encoder.forward_with_gates(features, num_frames)
+        relaxation = schedule(self.optimizer_step + 1).relaxation
+        return encoder.forward_relaxed(features, num_frames, relaxation)
 
     def compute_objectives(
         self, predictions: TransducerOutput, batch: SpeechBatch, stage: Stage
@@ -63,8 +79,11 @@ class TransducerASR(RecognitionExperiment):
             loss = loss + weights.ctc * self.ctc(predictions, batch)
         if weights.transducer > 0:
             loss = loss + weights.transducer * self.transducer(predictions, batch)
+        if stage == Stage.TRAIN and predictions.gates is not None:
+            loss = loss + self.compute_cost(predictions, predictions.gates)
         if stage != Stage.TRAIN:
-            self.record(batch, self.recognise(predictions, weights), float(loss))
+            spent = self.spent(predictions)
+            self.record(batch, self.recognise(predictions, weights), float(loss), spent)
         return loss
 
     def recognise(self, predictions: TransducerOutput, weights: LossWeights) -> list[Hypothesis]:
@@ -92,6 +111,19 @@ class TransducerASR(RecognitionExperiment):
             num_labels=batch.num_labels,
             reduction="mean",
         )
+
+    def compute_cost(self, predictions: TransducerOutput, gates: Gates) -> Tensor:
+        """Nats per utterance: the weight of the schedule times the share of the dense encoder."""
+        weight = self.hparams.gate_schedule(self.optimizer_step + 1).cost_weight
+        shape = self.modules.encoder.shape
+        return weight * self.hparams.compute_cost(gates, predictions.num_frames, shape).loss
+
+    def spent(self, predictions: TransducerOutput) -> list[GateCounts] | None:
+        """What the gates of each utterance let through."""
+        if predictions.gates is None:
+            return None
+        shape = self.modules.encoder.shape
+        return count_gates(shape, predictions.gates, predictions.num_frames)
 
     def ctc(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
         """Nats per utterance; utterances with more labels than frames are left out and counted."""
@@ -123,7 +155,7 @@ def main(argv: list[str]) -> RecipeResult:
         argv,
         experiment_class=TransducerASR,
         prepare=prepare,
-        known_keys={"log_mel", "normalize", "transducer_loss"},
+        known_keys={"log_mel", "normalize", "transducer_loss", "gate_schedule", "compute_cost"},
     )
 
 

@@ -1,0 +1,248 @@
+"""Gates of a trained model, replayed in an encoder of another size with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
+from sb_alexa.encoders.transformer import TransformerEncoder
+from sb_alexa.nn.arbitrator import Arbitrator
+from sb_alexa.nn.gates import Gates
+from sb_alexa.nn.transformer_shape import TransformerShape
+from sb_alexa.streaming.frames import FrameGeometry
+from sb_alexa.streaming.state import State
+
+# No threshold between 0 and 1 moves these logits.
+_CERTAIN = 20.0
+
+
+@dataclass(frozen=True)
+class GateRecording:
+    """The hard gates of many frames of speech, one after the other.
+
+    Arguments
+    ---------
+    toggles : Tensor
+        (F, N, 1 + 2 H) bool: feed-forward module, queries, keys.
+
+    Example
+    -------
+    >>> recording = GateRecording(torch.ones(9, 2, 5, dtype=torch.bool))
+    >>> recording.nhead, recording.mapped(num_blocks=12, nhead=4).toggles.shape
+    (2, torch.Size([9, 12, 9]))
+    """
+
+    toggles: Tensor
+
+    @staticmethod
+    def of_each(gates: Gates, num_frames: Tensor) -> list[Tensor]:
+        """The toggles of each utterance of a batch.
+
+        Arguments
+        ---------
+        gates : Gates
+            Bool.
+        num_frames : Tensor
+            (B,) valid frames.
+
+        Returns
+        -------
+        list of Tensor
+            B times (T, N, 1 + 2 H), on the CPU.
+        """
+        toggles = torch.cat([gates.feed_forward[..., None], gates.query, gates.key], dim=-1).cpu()
+        return [
+            row[:frames].clone() for row, frames in zip(toggles, num_frames.tolist(), strict=True)
+        ]
+
+    @property
+    def num_blocks(self) -> int:
+        """N."""
+        return self.toggles.shape[1]
+
+    @property
+    def nhead(self) -> int:
+        """H."""
+        return (self.toggles.shape[2] - 1) // 2
+
+    def mapped(self, *, num_blocks: int, nhead: int) -> GateRecording:
+        """Stretch it over an encoder of another depth: block n takes block n N // num_blocks.
+
+        Arguments
+        ---------
+        num_blocks, nhead : int
+            Of the other encoder; heads are stretched likewise.
+
+        Returns
+        -------
+        GateRecording
+            (F, num_blocks, 1 + 2 nhead).
+        """
+        blocks = torch.arange(num_blocks) * self.num_blocks // num_blocks
+        heads = torch.arange(nhead) * self.nhead // nhead
+        columns = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + heads, 1 + self.nhead + heads])
+        return GateRecording(self.toggles[:, blocks][:, :, columns])
+
+    def blocks(self, start: int, stop: int) -> GateRecording:
+        """Of these blocks only."""
+        return GateRecording(self.toggles[:, start:stop].contiguous())
+
+
+@dataclass(frozen=True)
+class ReplayArbitratorState(State):
+    """The state of the wrapped arbitrator, and `frame`, (B,): where in the recording a row is."""
+
+    arbitrator: Any
+    frame: Tensor
+
+
+class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
+    """Let another arbitrator work, and then decide as recorded.
+
+    With random weights an arbitrator's own decisions would mean nothing, but its cost is real.
+
+    Arguments
+    ---------
+    arbitrator : Arbitrator
+        Pays the cost.
+    recording : Tensor
+        (F, num_blocks, 1 + 2 * nhead) bool, see `GateRecording`; it starts again at its end.
+    offset_frames : int
+        Row b starts at frame ``b * offset_frames``, so that streams side by side hear different
+        speech.
+
+    Shape
+    -----
+    input : (B, T, input_size)
+    output : (B, T, num_blocks, 1 + 2 * nhead), 20 where on and -20 where off
+
+    Streaming
+    ---------
+    No look-ahead; the state holds that of the wrapped arbitrator and counts frames.
+
+    Raises
+    ------
+    ValueError
+        If the recording is empty or of other blocks or heads than the arbitrator.
+
+    Example
+    -------
+    >>> from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
+    >>> recording = torch.tensor([[[True, False, True]], [[False, False, True]]])
+    >>> replay = ReplayArbitrator(
+    ...     arbitrator=FeedForwardArbitrator(input_size=8, num_blocks=1, nhead=1),
+    ...     recording=recording,
+    ...     offset_frames=1,
+    ... )
+    >>> (replay(torch.zeros(2, 3, 8)) > 0)[:, :, 0, 0].tolist()
+    [[True, False, True], [False, True, False]]
+    """
+
+    geometry = FrameGeometry(window=None)
+
+    def __init__(
+        self, *, arbitrator: Arbitrator[Any], recording: Tensor, offset_frames: int = 0
+    ) -> None:
+        (input_size,) = arbitrator.input_features
+        super().__init__(
+            input_size=input_size, num_blocks=arbitrator.num_blocks, nhead=arbitrator.nhead
+        )
+        expected = (arbitrator.num_blocks, 1 + 2 * arbitrator.nhead)
+        if recording.shape[1:] != expected or not len(recording):
+            raise ValueError(
+                f"the recording has shape {tuple(recording.shape)}, the arbitrator decides about "
+                f"(frames, {expected[0]}, {expected[1]}); stretch it with GateRecording.mapped"
+            )
+        self.arbitrator = arbitrator
+        self.offset_frames = offset_frames
+        self.register_buffer("recording", recording, persistent=False)
+        self.recording: Tensor
+
+    @property
+    def macs_per_frame(self) -> int:
+        return self.arbitrator.macs_per_frame
+
+    def initial_state(self, batch_size: int) -> ReplayArbitratorState:
+        frame = self.offset_frames * torch.arange(batch_size, device=self.recording.device)
+        return ReplayArbitratorState(self.arbitrator.initial_state(batch_size), frame)
+
+    def forward_chunk(
+        self, x: Tensor, state: ReplayArbitratorState, num_steps: Tensor | None = None
+    ) -> tuple[Tensor, ReplayArbitratorState]:
+        own, arbitrator = self.arbitrator.forward_chunk(x, state.arbitrator, num_steps)
+        frames = state.frame[:, None] + torch.arange(x.shape[1], device=x.device)
+        on = self.recording[frames % len(self.recording)]  # (B, T, N, 1 + 2 H)
+        logits = torch.where(on, _CERTAIN, -_CERTAIN).to(own.dtype)
+        return logits, ReplayArbitratorState(arbitrator, state.frame + x.shape[1])
+
+
+def build_dense(shape: TransformerShape) -> TransformerEncoder:
+    """The peer: a dense encoder with random weights, in evaluation mode."""
+    return TransformerEncoder(**_sizes(shape)).eval()
+
+
+def build_replaying(
+    shape: TransformerShape,
+    model: AmortizedTransformerEncoder,
+    recording: GateRecording,
+    *,
+    toggle_every_frames: int,
+    num_rows: int,
+) -> AmortizedTransformerEncoder:
+    """An encoder with random weights and the gates of a trained one.
+
+    Arguments
+    ---------
+    shape : TransformerShape
+        Its sizes.
+    model : AmortizedTransformerEncoder
+        The trained one: tells how many arbitrators there are, of which kind, and what they toggle.
+    recording : GateRecording
+        Of the trained one.
+    toggle_every_frames : int
+        Frames that a decision holds.
+    num_rows : int
+        Streams or utterances side by side; they start at even distances in the recording.
+
+    Returns
+    -------
+    AmortizedTransformerEncoder
+        In evaluation mode. Its arbitrators have the sizes of the paper.
+    """
+    mapped = recording.mapped(num_blocks=shape.num_layers, nhead=shape.nhead)
+    arbitrators, start = [], 0
+    for trained, layers in model.segments:
+        # The first block that `mapped` takes from behind the arbitrator's own blocks.
+        stop = -(-layers.stop * shape.num_layers // model.shape.num_layers)
+        arbitrator = type(trained)(
+            input_size=shape.d_model, num_blocks=stop - start, nhead=shape.nhead
+        )
+        replay = ReplayArbitrator(
+            arbitrator=arbitrator,
+            recording=mapped.blocks(start, stop).toggles,
+            offset_frames=len(mapped.toggles) // num_rows,
+        )
+        arbitrators.append(replay)
+        start = stop
+    return AmortizedTransformerEncoder(
+        **_sizes(shape),
+        arbitrators=arbitrators,
+        toggles=model.toggles,
+        toggle_every_frames=toggle_every_frames,
+    ).eval()
+
+
+def _sizes(shape: TransformerShape) -> dict[str, Any]:
+    return {
+        "input_size": shape.input_size,
+        "d_model": shape.d_model,
+        "nhead": shape.nhead,
+        "num_layers": shape.num_layers,
+        "d_ffn": shape.d_ffn,
+        "output_size": shape.output_size,
+        "left_context_frames": shape.left_context_frames,
+    }

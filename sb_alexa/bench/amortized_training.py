@@ -1,0 +1,121 @@
+"""`sb-alexa bench amortized-training`: does the arbitrator learn where to save?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+_OWN_KEYS = (
+    "data_folder", "output_folder", "seed", "num_steps", "phase_one_steps", "pretrained_folder",
+    "test_splits",
+)  # fmt: skip
+
+_EPILOG = """\
+From one first phase, every seed trains three times with equal steps: with all gates on (dense),
+with learned arbitrators and the cost of compute (amortized), and with random gates that keep as
+much as the amortized run of the same seed (random). If random gates do as well, nothing was
+learned. All runs are the recipe LibriSpeech/ASR with amortized_mini and its two deltas.
+
+Running the same command again continues: finished runs are kept. The folder holds:
+  corpus/             the embedded corpus (unless --corpus names one)
+  phase1/             output folder of the recipe: the weights all others start from
+  <arm>-<seed>/       output folders of the recipe: dense-0, amortized-0, random-0, ...
+  logs/<run>.txt      what each run printed
+  report.md, report.png
+
+example:
+  sb-alexa bench amortized-training --json amortized_training.json
+  sb-alexa bench amortized-training --corpus my_corpus --seeds 2 --steps 300 --output results/short
+  sb-alexa bench amortized-training --jobs 1 --set device=cuda:0
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the benchmark."""
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    output = Path("results/amortized_training")
+    add("--output", type=Path, default=output, metavar="FOLDER", help="all runs [%(default)s]")
+    add("--corpus", type=Path, metavar="FOLDER", help="use this one, do not write one")
+    add("--hours", type=float, default=3.0, help="of training speech to write [%(default)s]")
+    add("--seeds", type=int, default=5, help="paired runs of each arm [%(default)s]")
+    add("--phase-one-steps", type=int, help="of the shared first phase [the YAML's]")
+    add("--steps", type=int, help="of the second phase, every arm [the YAML's]")
+    add("--jobs", type=int, default=2, help="runs at a time, a thread each [%(default)s]")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="YAML key or run option for every run; can be repeated",
+    )
+    add("--json", metavar="FILE", help="write the figures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the experiment, or what is left of it.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        What `add_arguments` declares.
+
+    Returns
+    -------
+    exit_code : int
+        0; bad input raises ValueError or OSError.
+    """
+    settings = _settings(args.set)
+    from sb_alexa.bench.amortized_training_plan import (
+        ExperimentPlan,
+        check_corpus,
+        experiment_splits,
+    )
+    from sb_alexa.bench.amortized_training_report import Comparison, markdown, plot
+    from sb_alexa.bench.recipe_jobs import run_jobs
+    from sb_alexa.commands.figures import write_figures
+    from sb_alexa.corpora.librispeech_layout import write_librispeech
+    from sb_alexa.corpora.stamp import replaced_atomically
+    from sb_alexa.demo.terminal import StatusLine
+
+    output = args.output.resolve()
+    plan = ExperimentPlan(
+        output=output,
+        corpus=(args.corpus or output / "corpus").resolve(),
+        num_seeds=args.seeds,
+        phase_one_steps=args.phase_one_steps,
+        num_steps=args.steps,
+        settings=settings,
+    )
+    jobs = plan.jobs()
+    for job in jobs:  # before a corpus is written
+        job.check_earlier_run()
+    if args.corpus is None:
+        write_librispeech(plan.corpus, splits=experiment_splits(hours_of_training=args.hours))
+    check_corpus(plan.corpus)
+    run_jobs(jobs, num_parallel=args.jobs, folder=output, status=StatusLine(sys.stderr))
+    comparison = Comparison.read(plan)
+    text = markdown(comparison)
+    print(text)
+    with replaced_atomically(output / "report.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    try:
+        plot(comparison, output / "report.png")
+    except ImportError:
+        print("no plot: matplotlib is missing (pip install 'sb-alexa[plots]')", file=sys.stderr)
+    if args.json:
+        write_figures(args.json, "bench amortized-training", comparison.figures())
+    return 0
+
+
+def _settings(assignments: list[str]) -> dict[str, str]:
+    settings = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not key.isidentifier() or not equals:
+            raise ValueError(f"--set takes KEY=VALUE, such as batch_size=16; got {assignment!r}")
+        if key in _OWN_KEYS:
+            raise ValueError(f"{key} is set by this benchmark for each run; leave out --set {key}")
+        settings[key] = value
+    return settings

@@ -1,0 +1,204 @@
+"""The runs of `sb-alexa bench amortized-training`, and where they lie.
+
+::
+
+    OUTPUT/corpus             the embedded corpus, unless another one is named
+    OUTPUT/phase1             output folder of the recipe: the weights all other runs start from
+    OUTPUT/<arm>-<seed>       output folders of the recipe: dense-0, amortized-0, random-0, ...
+    OUTPUT/logs/<run>.txt     what each run printed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sb_alexa.assets import find_recipe
+from sb_alexa.bench.paired_runs import read_gate_rates
+from sb_alexa.bench.recipe_jobs import RecipeJob
+from sb_alexa.corpora.librispeech_layout import SplitSpec, default_splits
+from sb_alexa.inference.model_folder import WEIGHTS
+from sb_alexa.training.configuration import Configuration
+
+RECIPE = "LibriSpeech/ASR"
+PHASE_ONE = "phase1"
+# Way of training -> its YAML.
+ARMS = {
+    "amortized": "amortized_mini",
+    "dense": "amortized_mini_dense",
+    "random": "amortized_mini_random",
+}
+TEST_SPLIT = "test-clean"
+_SPLITS = ("train-clean", "dev-clean", TEST_SPLIT)
+_NEVER = 10**9
+# Counted in steps of the phase they belong to: they shrink and grow with it.
+_PHASE_ONE_SCHEDULES = ("warmup_steps", "ctc_only_steps")
+_PHASE_TWO_SCHEDULES = ("warmup_steps",)
+
+
+@dataclass(frozen=True)
+class ExperimentPlan:
+    """What is run, with how many steps.
+
+    Arguments
+    ---------
+    output : Path
+        Folder of all runs.
+    corpus : Path
+        In LibriSpeech's layout, with train-clean, dev-clean and test-clean.
+    num_seeds : int
+        Paired runs of each arm, seeds 0, 1, ...
+    phase_one_steps, num_steps : int | None
+        Optimizer steps of the first phase and of the second; None takes the YAML's.
+    settings : mapping
+        Further YAML keys and run options, the same for every run.
+    """
+
+    output: Path
+    corpus: Path
+    num_seeds: int = 5
+    phase_one_steps: int | None = None
+    num_steps: int | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.num_seeds < 1:
+            raise ValueError(f"the number of seeds must be >= 1, got {self.num_seeds}")
+        for name in ("phase_one_steps", "num_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 2:
+                raise ValueError(f"{name} must be >= 2, got {value}; leave it out for the YAML's")
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the paired runs."""
+        return range(self.num_seeds)
+
+    def folder(self, arm: str, seed: int) -> Path:
+        """Output folder of one run."""
+        return self.output / f"{arm}-{seed}"
+
+    def jobs(self) -> list[RecipeJob]:
+        """All runs, those that others need first."""
+        steps = _Steps.of(self)
+        jobs = [self._phase_one_job(steps)]
+        for seed in self.seeds:
+            jobs += [self._arm_job(arm, seed, steps) for arm in ARMS]
+        return jobs
+
+    def _phase_one_job(self, steps: _Steps) -> RecipeJob:
+        keys = {
+            "data_folder": self.corpus,
+            "phase_one_steps": steps.phase_one,
+            "test_splits": [],  # only its weights are needed
+            **steps.phase_one_schedules,
+            **self.settings,
+        }
+        return RecipeJob(
+            name=PHASE_ONE,
+            recipe=RECIPE,
+            hparams=ARMS["amortized"],
+            folder=self.output / PHASE_ONE,
+            seed=0,
+            num_steps=steps.phase_one,
+            options=lambda: keys,
+            result=WEIGHTS,
+        )
+
+    def _arm_job(self, arm: str, seed: int, steps: _Steps) -> RecipeJob:
+        amortized = self.folder("amortized", seed)
+        keys = {
+            "data_folder": self.corpus,
+            "pretrained_folder": self.output / PHASE_ONE,
+            "ctc_only_steps": 0,
+            # Only the last weights are validated, and so tested: a choice by WER among all would
+            # prefer amortized weights from before their gates closed.
+            "valid_interval_epochs": _NEVER,
+            "test_splits": [TEST_SPLIT],
+            **steps.phase_two_schedules,
+            **self.settings,
+        }
+
+        def options() -> dict[str, object]:
+            if arm == "amortized":
+                return {**keys, "phase_one_steps": 0}
+            if arm == "random":
+                rates = read_gate_rates(amortized, TEST_SPLIT)
+                return {**keys, **{f"random_{gate}_rate": rate for gate, rate in rates.items()}}
+            return keys
+
+        return RecipeJob(
+            name=self.folder(arm, seed).name,
+            recipe=RECIPE,
+            hparams=ARMS[arm],
+            folder=self.folder(arm, seed),
+            seed=seed,
+            num_steps=steps.phase_two,
+            options=options,
+            needs=(PHASE_ONE, amortized.name) if arm == "random" else (PHASE_ONE,),
+        )
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of the two phases, and the schedules within them."""
+
+    phase_one: int
+    phase_two: int
+    phase_one_schedules: dict[str, int]
+    phase_two_schedules: dict[str, int]
+
+    @classmethod
+    def of(cls, plan: ExperimentPlan) -> _Steps:
+        path = find_recipe(RECIPE).find_hparams(ARMS["amortized"])
+        values = Configuration.from_file(
+            path, {"data_folder": str(plan.corpus), "output_folder": str(plan.output)}
+        ).values()
+        one = values["phase_one_steps"]
+        two = values["num_steps"] - one
+        wanted_one, wanted_two = plan.phase_one_steps or one, plan.num_steps or two
+
+        def scaled(names: tuple[str, ...], factor: float) -> dict[str, int]:
+            steps = {name: values[name] for name in names if values.get(name) is not None}
+            return {name: max(1, round(factor * count)) for name, count in steps.items()}
+
+        return cls(
+            wanted_one,
+            wanted_two,
+            scaled(_PHASE_ONE_SCHEDULES, wanted_one / one),
+            scaled(_PHASE_TWO_SCHEDULES, wanted_two / two),
+        )
+
+
+def experiment_splits(
+    *, num_train_speakers: int = 96, hours_of_training: float = 3.0
+) -> dict[str, SplitSpec]:
+    """The demonstration's splits with a test set of 30,900 words over 128 unseen speakers.
+
+    Arguments
+    ---------
+    num_train_speakers : int
+        Readers in train-clean.
+    hours_of_training : float
+        Approximate length of train-clean, hours.
+
+    Example
+    -------
+    >>> experiment_splits()["test-clean"]
+    SplitSpec(num_speakers=128, num_utterances_per_speaker=32)
+    """
+    splits = default_splits(
+        num_train_speakers=num_train_speakers, hours_of_training=hours_of_training
+    )
+    return {**splits, TEST_SPLIT: SplitSpec(128, 32)}
+
+
+def check_corpus(folder: Path) -> None:
+    """Refuse a corpus that lacks a split that the experiment needs."""
+    missing = [name for name in _SPLITS if not (folder / name).is_dir()]
+    if missing:
+        raise ValueError(
+            f"{folder} lacks {', '.join(missing)}; the experiment needs {', '.join(_SPLITS)} in "
+            "LibriSpeech's layout (`sb-alexa corpus` writes them)"
+        )

@@ -1,0 +1,105 @@
+"""How the gates of an amortized encoder harden while it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sb_alexa.nn.gate_relaxation import GateRelaxation
+
+
+@dataclass(frozen=True)
+class GatePhase:
+    """What holds at one step.
+
+    Arguments
+    ---------
+    relaxation : GateRelaxation
+        How soft and how random gates are.
+    cost_weight : float
+        Weight of the compute cost beside the transducer loss, in nats per utterance.
+    """
+
+    relaxation: GateRelaxation
+    cost_weight: float
+
+
+@dataclass(frozen=True)
+class TwoPhaseGateSchedule:
+    """First soft gates without a cost, then a rising cost and gates that become samples of 0 or 1.
+
+    In the second phase the temperature falls linearly from 1 to `final_temperature`, the noise
+    rises linearly from 0 to 1, and the weight of the compute cost rises from 0 to `cost_weight`
+    within `ramp_steps`.
+
+    Arguments
+    ---------
+    phase_one_steps : int
+        Optimizer steps of the first phase; 0 starts with the second, which suits a pretrained
+        model.
+    num_steps : int
+        Optimizer steps of the whole training.
+    cost_weight : float
+        beta, in nats per utterance for the whole cost of a dense encoder.
+    ramp_steps : int | None
+        Steps until beta is reached; None takes half of the second phase.
+    final_temperature : float
+        tau at the last step.
+
+    Raises
+    ------
+    ValueError
+        If the first phase is longer than the training, or a number is out of range.
+
+    Reference
+    ---------
+    Xie et al., Interspeech 2022, arXiv 2207.02393: 120 epochs and 80 epochs, tau from 1 to 1e-5,
+    kappa from 0 to 1. The ramp of beta is described without its length.
+
+    Example
+    -------
+    >>> schedule = TwoPhaseGateSchedule(phase_one_steps=100, num_steps=300, cost_weight=10.0)
+    >>> schedule(100)
+    GatePhase(relaxation=GateRelaxation(temperature=1.0, noise_scale=0.0), cost_weight=0.0)
+    >>> schedule(150).relaxation.noise_scale, schedule(150).cost_weight, schedule(250).cost_weight
+    (0.25, 5.0, 10.0)
+    """
+
+    phase_one_steps: int
+    num_steps: int
+    cost_weight: float
+    ramp_steps: int | None = None
+    final_temperature: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.phase_one_steps <= self.num_steps or self.num_steps < 1:
+            raise ValueError(
+                f"the first phase of the gates takes phase_one_steps={self.phase_one_steps}, the "
+                f"whole training num_steps={self.num_steps}: lower phase_one_steps to at most "
+                "num_steps, or train longer"
+            )
+        if self.ramp_steps is not None and not 0 <= self.ramp_steps <= self.phase_two_steps:
+            raise ValueError(
+                f"ramp_steps={self.ramp_steps} must lie within the second phase of "
+                f"{self.phase_two_steps} steps; lower it, or train longer"
+            )
+        if self.cost_weight < 0 or not 0 < self.final_temperature <= 1:
+            raise ValueError(
+                "cost_weight must be >= 0 and final_temperature within 0..1, not 0, got "
+                f"{self.cost_weight} and {self.final_temperature}"
+            )
+
+    @property
+    def phase_two_steps(self) -> int:
+        """Steps of the second phase."""
+        return self.num_steps - self.phase_one_steps
+
+    def __call__(self, step: int) -> GatePhase:
+        """What holds at an optimizer step, counted from 1."""
+        into = step - self.phase_one_steps
+        if into <= 0:
+            return GatePhase(GateRelaxation(), 0.0)
+        progress = min(1.0, into / self.phase_two_steps)
+        ramp_steps = self.phase_two_steps / 2 if self.ramp_steps is None else self.ramp_steps
+        ramp = min(1.0, into / ramp_steps) if ramp_steps else 1.0
+        relaxation = GateRelaxation(1.0 + progress * (self.final_temperature - 1.0), progress)
+        return GatePhase(relaxation, self.cost_weight * ramp)
