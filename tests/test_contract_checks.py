@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from sb_alexa.streaming.frames import FrameGeometry
 from sb_alexa.streaming.module import StreamingModule
 from sb_alexa.streaming.state import State
-from tests import contracts
-from tests.contracts import Case
+from tests import contracts, state_contracts
+from tests.streaming_case import Case
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,40 @@ class Hidden(RunningSum):
 
 
 @dataclass(frozen=True)
+class Log(State):
+    """Sums after each step so far, in a storage that is declared to be shared."""
+
+    APPENDED_IN_PLACE = frozenset({"sums"})
+
+    sums: Tensor
+    length: Tensor
+
+
+class Scribbling(RunningSum):
+    """Appends to a shared storage without asking whether another stream has."""
+
+    num_slots = 1000
+
+    def initial_state(self, batch_size: int) -> Any:
+        count = torch.ones(batch_size, dtype=torch.int64)
+        return Log(self.zeros(batch_size, self.num_slots, 2), count)
+
+    def forward_chunk(self, x: Any, state: Any, num_steps: Any = None) -> Any:
+        row = torch.arange(len(x))
+        before = state.sums[row, (state.length - 1) % self.num_slots]
+        y, _ = super().forward_chunk(x, Sum(before))
+        for step in range(x.shape[1]):
+            state.sums[row, (state.length + step) % self.num_slots] = y[:, step].detach()
+        return y, Log(state.sums, state.length + x.shape[1])
+
+
+class Circling(Scribbling):
+    """Its storage is a ring, so that a stream that runs ahead overwrites what others hold."""
+
+    num_slots = 20
+
+
+@dataclass(frozen=True)
 class Broken(Case):
     kind: type[StreamingModule[Any]] = RunningSum
 
@@ -137,14 +171,18 @@ def test_a_correct_module_passes(check: Callable[[Case, str], None]) -> None:
         (Clairvoyant, contracts.check_chunked_equals_whole),
         (Clairvoyant, contracts.check_look_ahead),
         (Detached, contracts.check_gradients),
-        (Mutating, contracts.check_replay),
+        (Mutating, state_contracts.check_replay),
+        (Mutating, state_contracts.check_forks),
+        (Scribbling, state_contracts.check_forks),
+        (Circling, state_contracts.check_held_state),
+        (Hidden, state_contracts.check_inference_mode),
         (Mixing, contracts.check_rows_are_independent),
         (Mixing, contracts.check_unequal_lengths),
-        (Growing, contracts.check_constant_structure),
+        (Growing, state_contracts.check_constant_structure),
         (Lenient, contracts.check_misuse),
         (Changeable, contracts.check_reduced_precision),
-        (Mixing, contracts.check_row_operations),
-        (Hidden, contracts.check_save_and_load),
+        (Mixing, state_contracts.check_row_operations),
+        (Hidden, state_contracts.check_save_and_load),
         (Forgetful, contracts.check_speechbrain_interface),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,32 @@ import torch
 
 import sb_alexa
 from sb_alexa.streaming.module import StreamingModule
-from tests.contracts import CHECKS, Case
+from tests.contracts import CHECKS
+from tests.streaming_case import Case
 
 SMALL_CONV_RNNT = (
     "local_channels: [4, 3], local_kernel_size: 3, global_dilations: [1, 2], reduction_ratio: 2, "
     "num_layers: 2, hidden_size: 8, projection_size: 6}"
 )
+SMALL_TRANSFORMER = (
+    "input_size: 6, d_model: 12, nhead: 3, num_layers: 2, d_ffn: 16, output_size: 5, "
+    "left_context_frames: 3"
+)
+FEED_FORWARD = "feed_forward_arbitrator.FeedForwardArbitrator {bias: 0.0, hidden_size: 8"
+RECURRENT = "recurrent_arbitrator.RecurrentArbitrator {bias: 0.0, hidden_size: 8"
+RANDOM = "random_arbitrator.RandomArbitrator {query: 0.7, key: 0.7, feed_forward: 0.5"
+
+
+def arbitrator(kind: str, num_blocks: int) -> str:
+    return f"!new:sb_alexa.nn.{kind}, input_size: 12, num_blocks: {num_blocks}, nhead: 3}}"
+
+
+def amortized(*arbitrators: str, options: str = "toggle_every_frames: 1") -> str:
+    return (
+        "!new:sb_alexa.encoders.amortized.AmortizedTransformerEncoder {"
+        f"{SMALL_TRANSFORMER}, {options}, arbitrators: [{', '.join(arbitrators)}]}}"
+    )
+
 
 CASES = [
     Case("frame_stacking", "!new:sb_alexa.nn.frame_stacking.FrameStacking {num_features: 4}"),
@@ -118,6 +139,46 @@ CASES = [
         "front_end_size: 4, time_stride: 2, residual: True, layer_norm: True, "
         "local_frequency_strides: [2, 2], local_separable: True, " + SMALL_CONV_RNNT,
     ),
+    Case("feed_forward_arbitrator", arbitrator(FEED_FORWARD, 2)),
+    Case("recurrent_arbitrator", arbitrator(RECURRENT, 2)),
+    Case("random_arbitrator", arbitrator(RANDOM, 2), reads_input=False),
+    Case(
+        "replay_arbitrator",
+        "!new:sb_alexa.bench.amortized_replay.ReplayArbitrator {arbitrator: "
+        "!new:sb_alexa.nn.recurrent_arbitrator.RecurrentArbitrator {input_size: 12, num_blocks: 1, "
+        "nhead: 1}, recording: !apply:torch.tensor [[[[True, False, True]], [[False, False, True]]]"
+        "]}",
+        reads_input=False,
+    ),
+    Case(
+        "transformer",
+        f"!new:sb_alexa.encoders.transformer.TransformerEncoder {{{SMALL_TRANSFORMER}}}",
+    ),
+    Case("amortized_single", amortized(arbitrator(FEED_FORWARD, 2)), decides=True),
+    Case(
+        "amortized_dual",
+        amortized(arbitrator(FEED_FORWARD, 1), arbitrator(FEED_FORWARD, 1)),
+        decides=True,
+    ),
+    Case(
+        "amortized_query",
+        amortized(arbitrator(FEED_FORWARD, 2), options="toggles: query"),
+        decides=True,
+    ),
+    Case(
+        "amortized_key",
+        amortized(arbitrator(RECURRENT, 2), options="toggles: key"),
+        decides=True,
+    ),
+    Case(
+        "amortized_dual_recurrent_in_groups",
+        amortized(
+            arbitrator(RECURRENT, 1), arbitrator(RECURRENT, 1), options="toggle_every_frames: 2"
+        ),
+        decides=True,
+    ),
+    # Its gates are known in any precision, so all of it is compared.
+    Case("amortized_random", amortized(arbitrator(RANDOM, 2))),
     Case(
         "lstm_predictor",
         "!new:sb_alexa.transducer.lstm_predictor.LSTMPredictor {num_labels: 9, embedding_size: 4, "
@@ -142,18 +203,36 @@ def test_contract(case: Case, check: Callable[[Case, str], None], device: str) -
 
 
 def _implementations() -> Iterator[type[StreamingModule[Any]]]:
-    """All concrete streaming modules of the package, found by importing the files that name it."""
+    """All concrete streaming modules of the package, found by importing the files of all."""
     root = Path(sb_alexa.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        if "StreamingModule" in path.read_text(encoding="utf-8") and "_assets" not in path.parts:
-            dotted = ".".join(path.relative_to(root.parent).with_suffix("").parts)
-            importlib.import_module(dotted)
+    for path in _files_of_streaming_modules(root):
+        importlib.import_module(".".join(path.relative_to(root.parent).with_suffix("").parts))
     open_classes: list[type[Any]] = [StreamingModule]
     while open_classes:
         for subclass in open_classes.pop().__subclasses__():
             open_classes.append(subclass)
             if subclass.__module__.startswith("sb_alexa.") and not subclass.__abstractmethods__:
                 yield subclass
+
+
+def _files_of_streaming_modules(root: Path) -> list[Path]:
+    """Files with a class that derives from StreamingModule, also by way of others."""
+    classes = {
+        path: re.findall(r"^class (\w+)\(([^)]*)\)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for path in sorted(root.rglob("*.py"))
+        if "_assets" not in path.parts
+    }
+    known: set[str] = set()
+    found = {"StreamingModule"}
+    while found - known:
+        known |= found
+        found = {
+            name
+            for of_file in classes.values()
+            for name, bases in of_file
+            if known & set(re.findall(r"\w+", bases))
+        }
+    return [path for path, of_file in classes.items() if known & {name for name, _ in of_file}]
 
 
 def test_every_implementation_is_listed() -> None:

@@ -130,7 +130,7 @@ class Figure:
 
 
 def figures(text: str) -> list[Figure]:
-    pattern = r"(-?[\d,]*\.?\d+)[^\d<|\n]*<!--\s*([\w./-]+\.json):\s*(\w+)\s*-->"
+    pattern = r"(-?[\d,]*\.?\d+)[^\d<|\n]*<!--\s*([\w./-]+\.json):\s*([\w.]+)\s*-->"
     return [Figure(*match) for match in re.findall(pattern, text)]
 
 
@@ -146,13 +146,15 @@ def test_documented_commands_can_be_run(block: Block) -> None:
 def test_documented_python_runs(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a small untrained model where the demo leaves its own, and a recording."""
+    """With small untrained models where the demo and a recipe leave theirs, and a recording."""
     import soundfile
 
+    from tests.tiny_gated_model import write_gated_model
     from tests.tiny_model import noise, write_tiny_model
 
     monkeypatch.chdir(tmp_path)
     write_tiny_model(tmp_path / "results" / "demo" / "model")
+    write_gated_model(tmp_path / "results" / "amortized_mini" / "1234")
     soundfile.write("recording.wav", noise(16000, 1).numpy(), 16000)
     exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
 
@@ -209,11 +211,12 @@ def test_blocks_are_found_with_their_lines() -> None:
 
 
 def test_figures_are_compared_at_the_digits_shown(tmp_path: Path) -> None:
-    content = {"figures": {"wer": 4.651, "words": 2345}}
+    content = {"figures": {"wer": 4.651, "words": 2345, "sweep_0.5_wer": 6.25}}
     (tmp_path / "demo.json").write_text(json.dumps(content))
     text = "WER **4.7** %<!-- demo.json: wer --> on 2,345<!-- demo.json: words --> words"
+    text += ", 6.25<!-- demo.json: sweep_0.5_wer -->"
     good = figures(text)
-    assert [figure.shown for figure in good] == ["4.7", "2,345"]
+    assert [figure.shown for figure in good] == ["4.7", "2,345", "6.25"]
     for figure in good:
         figure.check(tmp_path)
     with pytest.raises(AssertionError, match="has 4.651"):

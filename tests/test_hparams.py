@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sb_alexa.inference.model_configuration import model_configuration
+from sb_alexa.metrics.compute import compute_share, dense_macs, gated_macs
+from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
+from sb_alexa.nn.gates import Gates
+from sb_alexa.nn.recurrent_arbitrator import RecurrentArbitrator
 from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(ROOT.glob("recipes/*/*/hparams/*.yaml"))
-RECIPE_KEYS = {"log_mel", "normalize", "transducer_loss"}
+RECIPE_KEYS = {"log_mel", "normalize", "transducer_loss", "gate_schedule", "compute_cost"}
+HPARAMS = ROOT / "recipes/LibriSpeech/ASR/hparams"
 MILLION = 1e6
+# Arbitrators of the paper: class, how many, and the millions of parameters and of operations.
+ARBITRATORS = {
+    "single_ff": (FeedForwardArbitrator, 1, 0.08),
+    "dual_ff": (FeedForwardArbitrator, 2, 0.16),
+    "single_rnn": (RecurrentArbitrator, 1, 0.5),
+    "dual_rnn": (RecurrentArbitrator, 2, 1.0),
+}
 
 
-def load(path: Path) -> Configuration:
-    return Configuration.from_file(path, {"data_folder": "nowhere"})
+def load(path: Path, **changes: object) -> Configuration:
+    return Configuration.from_file(path, {"data_folder": "nowhere", **changes})
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -30,7 +44,8 @@ def test_every_key_is_read_and_every_model_opens_again(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_model_hears_and_emits(path: Path) -> None:
-    hparams = load(path).build()
+    # Untrained, a model emits as many symbols for every frame as it may.
+    hparams = load(path, max_symbols_per_frame=1).build()
     modules = torch.nn.ModuleDict(hparams["modules"]).eval()
     samples = torch.tensor([16000, 9000])
     with torch.no_grad():
@@ -51,12 +66,16 @@ def test_an_ablation_is_a_short_list_of_differences(path: Path) -> None:
         assert len(settings) <= 15
 
 
+def build(name: str) -> dict[str, Any]:
+    return load(HPARAMS / f"{name}.yaml").build()
+
+
 def count(*modules: torch.nn.Module) -> float:
     return sum(p.numel() for module in modules for p in module.parameters()) / MILLION
 
 
 def test_the_parity_model_has_the_parameters_of_the_paper_s_table() -> None:
-    hparams = load(ROOT / "recipes/LibriSpeech/ASR/hparams/conv_rnnt_parity.yaml").build()
+    hparams = build("conv_rnnt_parity")
     encoder, predictor = hparams["encoder"], hparams["predictor"]
     embedding = count(predictor.embedding)
     table = {
@@ -78,3 +97,69 @@ def test_the_readme_states_the_parameters_of_every_model(path: Path) -> None:
     readme = (path.parent.parent / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith(f"| `{path.stem}` |"))
     assert float(row.split("|")[3]) == pytest.approx(counted, abs=0.06)
+
+
+@pytest.mark.parametrize("which", ARBITRATORS)
+@pytest.mark.parametrize("toggles", ["query", "key", "query_key"])
+def test_the_paper_s_grid_of_arbitrators_is_whole(toggles: str, which: str) -> None:
+    """Deviation: two feed-forward arbitrators have 0.146 million, each with half of the toggles."""
+    best = (toggles, which) == ("query_key", "dual_rnn")
+    hparams = build("amortized" if best else f"amortized_{toggles}_{which}")
+    encoder, schedule = hparams["encoder"], hparams["gate_schedule"]
+    kind, number, size = ARBITRATORS[which]
+    assert encoder.toggles == toggles and encoder.toggle_every_frames == 1
+    assert [type(one) for one in encoder.arbitrators] == [kind] * number
+    assert sum(one.num_toggles for one in encoder.arbitrators) == 12 + 48 + 48
+    assert count(encoder.arbitrators) == pytest.approx(size, rel=0.1)
+    assert encoder.shape.arbitrator_macs / MILLION == pytest.approx(size, rel=0.1)
+    assert schedule.phase_one_steps / schedule.num_steps == 120 / 200
+    hparams["compute_cost"].check(encoder.shape, toggles=toggles)
+
+
+def test_the_dense_encoder_has_the_operations_of_the_paper_s_sizes() -> None:
+    """25.8 million multiply-adds per frame; the paper prints 34 million FLOPs."""
+    shapes = [build(name)["encoder"].shape for name in ("amortized_dense", "amortized")]
+    dense = [dense_macs(shape, torch.tensor([300])) for shape in shapes]
+    assert dense[0] == dense[1]
+    assert (dense[0].total - dense[0].scores) / dense[0].frames == 25_824_768
+
+
+def test_random_gates_leave_two_fifths_and_follow_the_seed() -> None:
+    hparams = build("amortized_random")
+    (arbitrator,), shape = hparams["encoder"].arbitrators, hparams["encoder"].shape
+    assert arbitrator.seed == hparams["seed"]
+    keep = arbitrator.eval()(torch.zeros(1, 400, 516)) > 0  # (1, T, 12, 9)
+    gates = Gates(keep[..., 0], keep[..., 1:5], keep[..., 5:])
+    frames = torch.tensor([400])
+    share = compute_share(gated_macs(shape, gates, frames), dense_macs(shape, frames))
+    assert share == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_sliding_window_saves_scores_only() -> None:
+    dense, window = (
+        dense_macs(build(name)["encoder"].shape, torch.tensor([400]))
+        for name in ("amortized_dense", "amortized_sliding_window")
+    )
+    assert window.scores < 0.15 * dense.scores
+    assert window.total - window.scores == dense.total - dense.scores
+
+
+def test_decisions_for_chunks_of_150_ms() -> None:
+    hparams = build("amortized_chunkwise")
+    log_mel = hparams["log_mel"]
+    frame_ms = 1000 * hparams["num_stacked_frames"] * log_mel.hop / hparams["sample_rate"]
+    assert hparams["encoder"].toggle_every_frames * frame_ms == pytest.approx(150)
+
+
+def test_the_small_models_that_are_compared_differ_in_their_gates_only() -> None:
+    """They start from the weights of one another."""
+    dense, learned, random = (
+        build(name) for name in ("amortized_mini_dense", "amortized_mini", "amortized_mini_random")
+    )
+    names = dense["encoder"].state_dict().keys()
+    assert names == random["encoder"].state_dict().keys()
+    extra = learned["encoder"].state_dict().keys() - names
+    assert names <= learned["encoder"].state_dict().keys()
+    assert extra and all(name.startswith("arbitrators.") for name in extra)
+    shapes = {replace(one["encoder"].shape, arbitrator_macs=0) for one in (dense, learned, random)}
+    assert len(shapes) == 1

@@ -60,6 +60,7 @@ def names(wheel: Path) -> list[str]:
 def test_wheel_holds_recipes_hparams_and_data_files(names: list[str]) -> None:
     expected = [f"sb_alexa/_assets/{name}" for name in asset_files()]
     assert "sb_alexa/_assets/recipes/LibriSpeech/ASR/hparams/conv_rnnt.yaml" in expected
+    assert "sb_alexa/_assets/hparams/encoders/amortized.yaml" in expected
     assert [name for name in expected if name not in names] == []
     assert "sb_alexa/demo/page.css" in names
 

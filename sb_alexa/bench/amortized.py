@@ -14,8 +14,8 @@ the dense one: operations and time saved frame by frame, offline, in chunks, and
 Run it on an idle machine: it says when the machine was not.
 
 example:
-  sb-alexa bench amortized results/amortized_mini/1/model --data-root my_corpus \\
-      --manifest results/amortized_mini/1/prepared/test-clean.csv \\
+  sb-alexa bench amortized results/amortized_mini/1234 --data-root my_corpus \\
+      --manifest results/amortized_mini/1234/prepared/splits/test-clean.csv \\
       --json amortized.json --output results/bench
 """
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a trained model with arbitrators")
-    add("--manifest", metavar="CSV", required=True, help="test speech, <output>/prepared/*.csv")
+    add("--manifest", metavar="CSV", required=True, help="test speech, prepared/splits/*.csv")
     add("--data-root", metavar="FOLDER", help="what $data_root stands for in the manifest")
     add("--max-utterances", type=int, help="test utterances, evenly spread [all]")
     add(

@@ -173,6 +173,7 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
     def forward_chunk(
         self, x: Tensor, state: ReplayArbitratorState, num_steps: Tensor | None = None
     ) -> tuple[Tensor, ReplayArbitratorState]:
+        self.check_chunk(x, state)
         own, arbitrator = self.arbitrator.forward_chunk(x, state.arbitrator, num_steps)
         frames = state.frame[:, None] + torch.arange(x.shape[1], device=x.device)
         on = self.recording[frames % len(self.recording)]  # (B, T, N, 1 + 2 H)

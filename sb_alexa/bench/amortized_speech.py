@@ -67,7 +67,7 @@ class TestSpeech:
         Arguments
         ---------
         manifest : str or path-like
-            As the recipe writes it to ``<output>/prepared/*.csv``.
+            As the recipe writes it to ``<output>/prepared/splits/*.csv``.
         data_root : str or path-like, optional
             The recipe's `data_folder`; only needed where the manifest says ``$data_root``.
         sample_rate : int

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = Path("results/amortized_training")
     add("--output", type=Path, default=output, metavar="FOLDER", help="all runs [%(default)s]")
     add("--corpus", type=Path, metavar="FOLDER", help="use this one, do not write one")
-    add("--hours", type=float, default=3.0, help="of training speech to write [%(default)s]")
+    add("--hours", type=float, default=8.0, help="of training speech to write [%(default)s]")
     add("--seeds", type=int, default=5, help="paired runs of each arm [%(default)s]")
     add("--phase-one-steps", type=int, help="of the shared first phase [the YAML's]")
     add("--steps", type=int, help="of the second phase, every arm [the YAML's]")

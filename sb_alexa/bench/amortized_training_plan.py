@@ -35,6 +35,7 @@ _NEVER = 10**9
 # Counted in steps of the phase they belong to: they shrink and grow with it.
 _PHASE_ONE_SCHEDULES = ("warmup_steps", "ctc_only_steps")
 _PHASE_TWO_SCHEDULES = ("warmup_steps",)
+_GATE_SCHEDULES = ("straight_through_steps",)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class ExperimentPlan:
         keys = {
             "data_folder": self.corpus,
             "phase_one_steps": steps.phase_one,
+            "straight_through_steps": 0,
             "test_splits": [],  # only its weights are needed
             **steps.phase_one_schedules,
             **self.settings,
@@ -122,7 +124,7 @@ class ExperimentPlan:
 
         def options() -> dict[str, object]:
             if arm == "amortized":
-                return {**keys, "phase_one_steps": 0}
+                return {**keys, "phase_one_steps": 0, **steps.gate_schedules}
             if arm == "random":
                 rates = read_gate_rates(amortized, TEST_SPLIT)
                 return {**keys, **{f"random_{gate}_rate": rate for gate, rate in rates.items()}}
@@ -148,6 +150,7 @@ class _Steps:
     phase_two: int
     phase_one_schedules: dict[str, int]
     phase_two_schedules: dict[str, int]
+    gate_schedules: dict[str, int]
 
     @classmethod
     def of(cls, plan: ExperimentPlan) -> _Steps:
@@ -168,13 +171,14 @@ class _Steps:
             wanted_two,
             scaled(_PHASE_ONE_SCHEDULES, wanted_one / one),
             scaled(_PHASE_TWO_SCHEDULES, wanted_two / two),
+            scaled(_GATE_SCHEDULES, wanted_two / two),
         )
 
 
 def experiment_splits(
-    *, num_train_speakers: int = 96, hours_of_training: float = 3.0
+    *, num_train_speakers: int = 256, hours_of_training: float = 8.0
 ) -> dict[str, SplitSpec]:
-    """The demonstration's splits with a test set of 30,900 words over 128 unseen speakers.
+    """The demonstration's splits with a test set of 38,600 words over 128 unseen speakers.
 
     Arguments
     ---------
@@ -186,12 +190,12 @@ def experiment_splits(
     Example
     -------
     >>> experiment_splits()["test-clean"]
-    SplitSpec(num_speakers=128, num_utterances_per_speaker=32)
+    SplitSpec(num_speakers=128, num_utterances_per_speaker=40)
     """
     splits = default_splits(
         num_train_speakers=num_train_speakers, hours_of_training=hours_of_training
     )
-    return {**splits, TEST_SPLIT: SplitSpec(128, 32)}
+    return {**splits, TEST_SPLIT: SplitSpec(128, 40)}
 
 
 def check_corpus(folder: Path) -> None:

@@ -24,9 +24,9 @@ differ by from all other speakers, with 95 % intervals by resampling speakers. G
 than 10 speakers are shown and marked: their intervals are too narrow to be believed.
 
 example:
-  sb-alexa gates results/amortized/model talk.wav --figure gates.png
-  sb-alexa gates results/amortized/model talk.wav --threshold 0.7
-  sb-alexa gates results/amortized/model --manifest prepared/test-clean.csv \\
+  sb-alexa gates results/amortized_mini/1234 talk.wav --figure gates.png
+  sb-alexa gates results/amortized_mini/1234 talk.wav --threshold 0.7
+  sb-alexa gates results/amortized_mini/1234 --manifest prepared/splits/test-clean.csv \\
       --data-root LibriSpeech --speakers prepared/speakers.csv --by gender accent \\
       --json audit.json --figure audit.png
 """

@@ -14,16 +14,16 @@ from sb_alexa.encoders.transformer import (
     SPARE_SLOTS,
     CausalTransformer,
     TransformerState,
-    position_bias,
 )
 from sb_alexa.lengths import length_mask
 from sb_alexa.nn.arbitrator import Arbitrator
 from sb_alexa.nn.cache_writer import CacheWriter, utterance_memory
 from sb_alexa.nn.gate_plan import plan_blocks
-from sb_alexa.nn.gate_relaxation import GateRelaxation
-from sb_alexa.nn.gated_block import GatedTransformerBlock, RelaxedBlockGates
+from sb_alexa.nn.gate_relaxation import GateRelaxation, RelaxedGates
+from sb_alexa.nn.gated_block import RelaxedBlockGates
 from sb_alexa.nn.gated_execution import execute_block
 from sb_alexa.nn.gates import Gates
+from sb_alexa.nn.one_stream import execute_one_stream
 from sb_alexa.nn.single_row import execute_single_row
 from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.frames import FrameGeometry
@@ -216,42 +216,42 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         if num_steps is not None:
             x = zero_after(x, num_steps)
         x = self.dropout(self.embedding(x))
-        nhead, soft = self.shape.nhead, []
+        values = []
         for arbitrator, layers in self.segments:
-            logits = relaxation.scaled_logits(self._held(arbitrator(x)))  # (B, T, n, 1 + 2 H)
-            values = torch.cat([logits[..., :-nhead].sigmoid(), logits[..., -nhead:]], dim=-1)
-            for number, block in enumerate(self.blocks[layers]):
-                assert isinstance(block, GatedTransformerBlock)
-                x = block.forward_relaxed(x, self._block_gates(values[:, :, number]))
-            soft.append(logits.sigmoid())
+            soft = relaxation(arbitrator(x))  # (B, T, n, 1 + 2 H)
+            # Frames that decide together share the noise too.
+            soft = RelaxedGates(self._held(soft.value), self._held(soft.log_value))
+            for number, block in enumerate(self.layers(layers)):
+                x = block.forward_relaxed(x, self._block_gates(soft, number))
+            values.append(soft.value)
         y = self.output(x)
-        gates = self._as_gates(torch.cat(soft, dim=2))
+        gates = self._as_gates(torch.cat(values, dim=2))
+        if self.toggles == "key":
+            gates = replace(gates, query=torch.ones_like(gates.query))
+        elif self.toggles == "query":
+            gates = replace(gates, key=torch.ones_like(gates.key))
         return (y if num_steps is None else zero_after(y, num_steps)), gates
 
-    def _held(self, logits: Tensor) -> Tensor:
+    def _held(self, toggles: Tensor) -> Tensor:
         """The decision of the first frame of each group for all of it."""
         if self.toggle_every_frames == 1:
-            return logits
-        frame = torch.arange(logits.shape[1], device=logits.device)
-        return logits.index_select(1, frame - frame % self.toggle_every_frames)
+            return toggles
+        frame = torch.arange(toggles.shape[1], device=toggles.device)
+        return toggles.index_select(1, frame - frame % self.toggle_every_frames)
 
-    def _block_gates(self, values: Tensor) -> RelaxedBlockGates:
-        nhead = self.shape.nhead
+    def _block_gates(self, soft: RelaxedGates, number: int) -> RelaxedBlockGates:
+        value, keys = soft.value[:, :, number], slice(1 + self.shape.nhead, None)
+        key = RelaxedGates(value[..., keys], soft.log_value[:, :, number, keys])
         return RelaxedBlockGates(
-            feed_forward=values[..., :1],
-            query=None if self.toggles == "key" else values[..., 1 : 1 + nhead],
-            key_logits=None if self.toggles == "query" else values[..., 1 + nhead :],
+            feed_forward=value[..., :1],
+            query=None if self.toggles == "key" else value[..., 1 : 1 + self.shape.nhead],
+            key=None if self.toggles == "query" else key,
         )
 
     def _as_gates(self, toggles: Tensor) -> Gates:
-        """From (B, T, N, 1 + 2 H); the kind left out is on."""
+        """From (B, T, N, 1 + 2 H)."""
         nhead = self.shape.nhead
-        query, key = toggles[..., 1 : 1 + nhead], toggles[..., 1 + nhead :]
-        return Gates(
-            feed_forward=toggles[..., 0],
-            query=torch.ones_like(query) if self.toggles == "key" else query,
-            key=torch.ones_like(key) if self.toggles == "query" else key,
-        )
+        return Gates(toggles[..., 0], toggles[..., 1 : 1 + nhead], toggles[..., 1 + nhead :])
 
     # ---- gates of 0 and 1
 
@@ -319,8 +319,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             decisions.append(keep)
             plans = plan_blocks(keep.flatten(0, 1))
             kept_keys = keep[..., 1 + self.shape.nhead :]
-            for layer, (block, plan) in enumerate(zip(self.blocks[layers], plans, strict=True)):
-                assert isinstance(block, GatedTransformerBlock)
+            for layer, (block, plan) in enumerate(zip(self.layers(layers), plans, strict=True)):
                 memory = utterance_memory(kept_keys[:, :, layer], x, 2 * self.shape.head_size)
                 x = execute_block(block, x, plan, memory, number)
         y = self.output(x).view(batch, frames, -1)
@@ -386,7 +385,8 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         context = self.shape.left_context_frames
         writer = CacheWriter(state.cache, state.frame, frames, context)
         x = self.dropout(self.embedding(x))  # (B, n, C)
-        execute = self._execute_row if self.one_row(x) else self._execute_rows
+        one = self.is_one_stream(x, batch)
+        execute = self._execute_one_stream if one else self._execute_streams
         decisions, decided, arbitrators = [], [], []
         for number, (arbitrator, layers) in enumerate(self.segments):
             logits, after = arbitrator.forward_chunk(x, state.arbitrators[number])
@@ -410,32 +410,42 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         index = source.clamp_min(0)[..., None, None].expand(-1, -1, *keep.shape[2:])
         return known.gather(1, index)
 
-    def _execute_rows(self, x: Tensor, keep: Tensor, layers: slice, writer: CacheWriter) -> Tensor:
+    def _execute_streams(
+        self, x: Tensor, keep: Tensor, layers: slice, writer: CacheWriter
+    ) -> Tensor:
         """The blocks of one arbitrator on any chunk, (B, n, C)."""
         plans = plan_blocks(keep.flatten(0, 1))
         slot = writer.reserve(layers, keep[..., 1 + self.shape.nhead :])
         memories = writer.block_memories(layers, slot)
         y = x.flatten(0, 1)
-        for block, plan, memory in zip(self.blocks[layers], plans, memories, strict=True):
-            assert isinstance(block, GatedTransformerBlock)
+        for block, plan, memory in zip(self.layers(layers), plans, memories, strict=True):
             y = execute_block(block, y, plan, memory, writer.frames)
         writer.memory[layers] = [memory.memory for memory in memories]
         return y.view_as(x)
 
-    def _execute_row(self, x: Tensor, keep: Tensor, layers: slice, writer: CacheWriter) -> Tensor:
-        """The blocks of one arbitrator on one frame of one stream, (1, 1, C)."""
+    def _execute_one_stream(
+        self, x: Tensor, keep: Tensor, layers: slice, writer: CacheWriter
+    ) -> Tensor:
+        """The blocks of one arbitrator on a chunk of one stream, (1, n, C)."""
         slots = torch.stack([writer.first[0, layers], writer.length[0, layers]], dim=-1).tolist()
         writer.reserve(layers, keep[..., 1 + self.shape.nhead :])
-        slopes = self.blocks[0].slopes.to(torch.float64)
-        positions = writer.cache.positions[0, layers]
-        bias = position_bias(positions, writer.frames[0], slopes).to(x.dtype)
-        y = x[0, 0]
-        for number, block in enumerate(self.blocks[layers]):
-            assert isinstance(block, GatedTransformerBlock)
-            memory = writer.memory[layers.start + number]
-            gates = keep[0, 0, number].tolist()
-            y = execute_single_row(block, y, gates, memory[0], bias[number], slots[number])
-        return y.view_as(x)
+        biases = self.stream_biases(writer, layers)
+        memories = [memory[0] for memory in writer.memory[layers]]
+        blocks = self.layers(layers)
+        if keep.shape[1] == 1:
+            y = x[0, 0]
+            gates, row_biases = keep[0, 0].tolist(), biases[:, :, 0].unbind(0)
+            for block, on, memory, bias, places in zip(
+                blocks, gates, memories, row_biases, slots, strict=True
+            ):
+                y = execute_single_row(block, y, on, memory, bias, places)
+            return y[None, None]
+        y = x[0]
+        for block, plan, memory, bias, places in zip(
+            blocks, plan_blocks(keep[0]), memories, biases.unbind(0), slots, strict=True
+        ):
+            y = execute_one_stream(block, y, plan, memory, bias, places)
+        return y[None]
 
 
 def _check_arbitrators(arbitrators: Sequence[Arbitrator[Any]], shape: TransformerShape) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from sb_alexa.nn.gate_plan import BlockPlan
 from sb_alexa.nn.gated_block import GatedTransformerBlock
 from sb_alexa.nn.gated_execution import execute_block
 from sb_alexa.nn.key_value_cache import KeyValueCache
+from sb_alexa.nn.one_stream import execute_one_stream, stream_biases
 from sb_alexa.nn.single_row import execute_single_row
 from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.frames import FrameGeometry
@@ -69,6 +70,10 @@ class CausalTransformer(StreamingModule[S]):
         window = None if context is None else 1 + shape.num_layers * context
         self.geometry = FrameGeometry(window=window)
 
+    def layers(self, which: slice = slice(None)) -> list[GatedTransformerBlock]:
+        """Some of the blocks."""
+        return cast("list[GatedTransformerBlock]", list(self.blocks[which]))
+
     def initial_cache(self, batch_size: int, *, same_frames: bool) -> KeyValueCache:
         """An empty cache for `batch_size` streams.
 
@@ -92,12 +97,24 @@ class CausalTransformer(StreamingModule[S]):
             same_frames=same_frames,
         )
 
-    def one_row(self, x: Tensor) -> bool:
-        """Whether a chunk is one frame of one stream without gradients: the short path."""
+    def is_one_stream(self, x: Tensor, batch_size: int) -> bool:
+        """Whether a chunk takes the short path: one stream, no gradients, one precision."""
         return (
-            x.shape[:2] == (1, 1)
+            batch_size == 1
             and not torch.is_grad_enabled()
             and not torch.is_autocast_enabled(x.device.type)
+            and x.dtype in (torch.float32, torch.float64)
+        )
+
+    def stream_biases(self, writer: CacheWriter, layers: slice) -> Tensor:
+        """(P, H, T, L) position biases of a step of one stream."""
+        slopes = self.blocks[0].slopes
+        assert isinstance(slopes, Tensor)
+        return stream_biases(
+            writer.cache.positions[0, layers],
+            writer.frames[0],
+            slopes.to(writer.memory[0].dtype),
+            self.shape.left_context_frames,
         )
 
 
@@ -227,39 +244,28 @@ class TransformerEncoder(CausalTransformer[TransformerState]):
         keep = torch.ones(batch, frames, 1, 1, dtype=torch.bool, device=x.device)
         slot = writer.reserve(slice(None), keep)
         x = self.dropout(self.embedding(x)).flatten(0, 1)  # (R, C)
-        if self.one_row(x[None]):
-            y = x[0]
-            bias = position_bias(writer.cache.positions[0, 0], state.frame, self.blocks[0].slopes)
-            slots = [(int(writer.first[0, 0, 0]), before)] * self.shape.nhead
-            gates = [True] * (1 + 2 * self.shape.nhead)
-            for block, memory in zip(self.blocks, writer.memory, strict=True):
-                y = execute_single_row(block, y, gates, memory[0], bias.to(y.dtype), slots)
-            x = y[None]
+        plan = BlockPlan.everything(len(x), self.shape.nhead)
+        if self.is_one_stream(x, batch):
+            slots = [[int(writer.first[0, 0, 0]), before]] * self.shape.nhead
+            bias = self.stream_biases(writer, slice(None))[0]
+            x = self._execute_one_stream(x, plan, writer, bias, slots)
         else:
-            plan = BlockPlan.everything(len(x), self.shape.nhead)
             memories = writer.block_memories(slice(None), slot)
-            for layer, (block, memory) in enumerate(zip(self.blocks, memories, strict=True)):
+            for layer, (block, memory) in enumerate(zip(self.layers(), memories, strict=True)):
                 x = execute_block(block, x, plan, memory, writer.frames)
                 writer.memory[layer] = memory.memory
         y = self.output(x).view(batch, frames, -1)
         return y, TransformerState(state.frame + frames, writer.finish())
 
-
-def position_bias(positions: Tensor, frame: Tensor, slopes: Tensor) -> Tensor:
-    """Biases of slots as seen from one frame.
-
-    Arguments
-    ---------
-    positions : Tensor
-        (..., G, L) frame numbers.
-    frame : Tensor
-        (1,) the frame.
-    slopes : Tensor
-        (H,).
-
-    Returns
-    -------
-    Tensor
-        (..., H, L) in the type of the slopes.
-    """
-    return slopes[:, None] * (positions - frame)
+    def _execute_one_stream(
+        self, x: Tensor, plan: BlockPlan, writer: CacheWriter, bias: Tensor, slots: list[list[int]]
+    ) -> Tensor:
+        """All blocks on a chunk of one stream, (n, C)."""
+        if len(x) > 1:
+            for block, memory in zip(self.layers(), writer.memory, strict=True):
+                x = execute_one_stream(block, x, plan, memory[0], bias, slots)
+            return x
+        y, keep, row_bias = x[0], [True] * (1 + 2 * self.shape.nhead), bias[:, 0]
+        for block, memory in zip(self.layers(), writer.memory, strict=True):
+            y = execute_single_row(block, y, keep, memory[0], row_bias, slots)
+        return y[None]

@@ -110,7 +110,8 @@ def _bias_features(bias: Tensor, dtype: torch.dtype) -> Tensor:
     """The bias as features whose sum it is: bfloat16 needs three to keep its 24 bits."""
     if bias.dtype == dtype:
         return bias[..., None]
-    parts, rest = [], bias
+    # Float16 ends at 65504, and the logarithm of a hard gate lies far below: infinities become NaN.
+    parts, rest = [], bias.clamp_min(torch.finfo(dtype).min / 2)
     for _ in range(3):
         part = rest.to(dtype)
         parts.append(part)

@@ -53,6 +53,11 @@ class BlockPlan:
     key: tuple[Rows, ...]
     any_query: Rows
 
+    @property
+    def is_full(self) -> bool:
+        """Whether all heads look back from all rows and keep all."""
+        return all(rows.index is None and rows.count for rows in (*self.query, *self.key))
+
     @classmethod
     def everything(cls, num_rows: int, nhead: int) -> BlockPlan:
         """The plan of a dense block."""
@@ -85,7 +90,8 @@ def plan_blocks(keep: Tensor) -> list[BlockPlan]:
     toggles = torch.cat([keep, any_query], dim=-1).permute(1, 2, 0)  # (N, 2 + 2 H, R)
     counts = toggles.sum(dim=-1).tolist()
     if num_rows == 1:
-        found = [[Rows(count) for count in block] for block in counts]
+        nothing = keep.new_empty(0, dtype=torch.int64)
+        found = [[Rows(count, None if count else nothing) for count in block] for block in counts]
     else:
         index = toggles.nonzero()[:, 2]
         flat = index.split([count for block in counts for count in block])
@@ -95,6 +101,36 @@ def plan_blocks(keep: Tensor) -> list[BlockPlan]:
         BlockPlan(block[0], tuple(block[1 : 1 + nhead]), tuple(block[1 + nhead : -1]), block[-1])
         for block in found
     ]
+
+
+def runs_of_heads(heads: tuple[Rows, ...]) -> list[tuple[int, int]]:
+    """Neighbouring heads that compute all rows, together; those that compute some, each alone.
+
+    Arguments
+    ---------
+    heads : tuple of Rows
+        For each head its rows.
+
+    Returns
+    -------
+    list of (int, int)
+        First head and the one behind the last; heads that compute nothing are left out.
+
+    Example
+    -------
+    >>> runs_of_heads((Rows(3), Rows(3), Rows(0, torch.tensor([])), Rows(1, torch.tensor([2]))))
+    [(0, 2), (3, 4)]
+    """
+    runs: list[tuple[int, int]] = []
+    together = False
+    for head, rows in enumerate(heads):
+        whole = rows.index is None and rows.count > 0
+        if whole and together:
+            runs[-1] = (runs[-1][0], head + 1)
+        elif rows.count:
+            runs.append((head, head + 1))
+        together = whole
+    return runs
 
 
 def _rows(count: int, index: Tensor, num_rows: int) -> Rows:

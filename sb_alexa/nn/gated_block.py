@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sb_alexa.nn.causal_attention import alibi_slopes, causal_attention
+from sb_alexa.nn.gate_relaxation import RelaxedGates
 from sb_alexa.nn.transformer_shape import TransformerShape
 
 
@@ -22,13 +22,13 @@ class RelaxedBlockGates:
         (B, T, 1).
     query : Tensor | None
         (B, T, H).
-    key_logits : Tensor | None
-        (B, T, H), of which the gates are the sigmoid.
+    key : RelaxedGates | None
+        (B, T, H), with their logarithms.
     """
 
     feed_forward: Tensor
     query: Tensor | None
-    key_logits: Tensor | None
+    key: RelaxedGates | None
 
 
 class GatedTransformerBlock(nn.Module):
@@ -111,7 +111,7 @@ class GatedTransformerBlock(nn.Module):
         Tensor
             (B, T, d_model).
         """
-        heads = self._attend(x, gates.key_logits)  # (B, T, H, C)
+        heads = self._attend(x, gates.key)  # (B, T, H, C)
         if gates.query is not None:
             heads = heads * gates.query[..., None].to(heads.dtype)
         branch = self.attention_norm(self.attention_out(heads.flatten(2)))
@@ -136,7 +136,7 @@ class GatedTransformerBlock(nn.Module):
         """
         return self.feed_forward_norm(self.feed_forward_out(F.gelu(self.feed_forward_in(x))))
 
-    def _attend(self, x: Tensor, key_logits: Tensor | None) -> Tensor:
+    def _attend(self, x: Tensor, key_gates: RelaxedGates | None) -> Tensor:
         """Outputs of the heads, (B, T, H, C)."""
         shape = self.shape
         projected = self.attention_in(x)  # (B, T, 3 d_model)
@@ -144,9 +144,9 @@ class GatedTransformerBlock(nn.Module):
         key_value = projected[..., shape.d_model :].unflatten(-1, (shape.nhead, 2, -1))
         key, value = key_value.unbind(dim=3)
         key_bias = None
-        if key_logits is not None:
-            value = value * torch.sigmoid(key_logits)[..., None].to(value.dtype)
-            key_bias = F.logsigmoid(key_logits).transpose(1, 2)
+        if key_gates is not None:
+            value = value * key_gates.value[..., None].to(value.dtype)
+            key_bias = key_gates.log_value.transpose(1, 2)
         heads = causal_attention(
             query.transpose(1, 2),
             key.transpose(1, 2),

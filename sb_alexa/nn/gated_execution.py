@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sb_alexa.nn.gate_plan import BlockPlan, Rows
+from sb_alexa.nn.gate_plan import BlockPlan, Rows, runs_of_heads
 from sb_alexa.nn.gated_block import GatedTransformerBlock
+from sb_alexa.nn.one_stream import MASKED
 
-# Below every score, and finite: rows that see nothing stay free of NaN.
-MASKED = -1e30
 # Queries of a head that attend together: fewer waste less on keys after them, more waste less time.
 _QUERY_SLOTS = 128
 # Up to so many frames, queries stay where they are instead of moving together.
@@ -112,37 +110,22 @@ def _project(
     """Queries of each head, (count, C); keys and values go to the memory."""
     size, nhead, width = block.shape.head_size, block.shape.nhead, block.shape.d_model
     weight, bias = block.attention_in.weight, block.attention_in.bias
-    num_rows = len(x)
-    if all(rows.index is None and rows.count for rows in (*plan.query, *plan.key)):
+    if plan.is_full:
         projected = F.linear(x, weight, bias)
         memory.write_all(projected[:, width:].reshape(*chunk, nhead, 2 * size))
         return list(projected[:, :width].split(size, dim=1))
-    query: list[Tensor] = []
-    for first, last in _runs(plan.query, num_rows):
+    query = [x.new_empty(0, size)] * nhead
+    for first, last in runs_of_heads(plan.query):
         part = slice(first * size, last * size)
         found = F.linear(plan.query[first].take(x), weight[part], bias[part])
-        query += found.split(size, dim=1)
-    for first, last in _runs(plan.key, num_rows):
+        query[first:last] = found.split(size, dim=1)
+    for first, last in runs_of_heads(plan.key):
         rows = plan.key[first]
-        if not rows.count:
-            continue
         part = slice(width + 2 * first * size, width + 2 * last * size)
         found = F.linear(rows.take(x), weight[part], bias[part])
         for head, key_value in zip(range(first, last), found.split(2 * size, dim=1), strict=True):
             memory.write(head, rows, key_value)
     return query
-
-
-def _runs(heads: tuple[Rows, ...], num_rows: int) -> Iterator[tuple[int, int]]:
-    """Neighbouring heads that compute all rows, or none, together; all others alone."""
-    first = 0
-    while first < len(heads):
-        last = first + 1
-        if heads[first].count in (0, num_rows):
-            while last < len(heads) and heads[last].count == heads[first].count:
-                last += 1
-        yield first, last
-        first = last
 
 
 def _attend_heads(
@@ -286,10 +269,8 @@ def _project_heads(
     """(R, d_model) sum of the heads' outputs, where any is on."""
     weight, size = block.attention_out.weight, block.shape.head_size
     y: Tensor | None = None
-    for first, last in _runs(plan.query, len(x)):
+    for first, last in runs_of_heads(plan.query):
         rows = plan.query[first]
-        if not rows.count:
-            continue
         outputs = torch.cat(heads[first:last], dim=1).to(x.dtype)
         part = F.linear(outputs, weight[:, first * size : last * size])
         y = rows.add(part.new_zeros(x.shape) if y is None else y, part)

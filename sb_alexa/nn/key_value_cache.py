@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -124,14 +124,8 @@ class KeyValueCache(State):
         """
         longest = int(self.length.max())
         mine = torch.equal(self.written, self.length)
-        # Tensors made in inference mode cannot be written outside of it.
-        frozen = self.positions.is_inference() and not torch.is_inference_mode_enabled()
-        if longest + num_frames <= self.num_slots and mine and not frozen:
-            if not torch.is_grad_enabled():
-                return self, first
-            # Autograd must not see later writes.
-            positions, written = self.positions.clone(), self.written.clone()
-            return replace(self, positions=positions, written=written), first
+        if longest + num_frames <= self.num_slots and mine and self._is_writable():
+            return self, first
         length = self.length - first
         kept = int(length.max())
         slot = torch.arange(kept, device=first.device)
@@ -148,3 +142,10 @@ class KeyValueCache(State):
             memory.append(new)
         cache = KeyValueCache(tuple(memory), positions, length, length.clone())
         return cache, torch.zeros_like(first)
+
+    def _is_writable(self) -> bool:
+        """Whether no graph has read the storage, or will, and PyTorch lets it be written."""
+        if torch.is_grad_enabled() or any(layer.requires_grad for layer in self.memory):
+            return False
+        # Tensors made in inference mode cannot be written outside of it.
+        return torch.is_inference_mode_enabled() or not self.positions.is_inference()

@@ -12,7 +12,7 @@ from typing import Any
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import Comment, CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
 # Keys that the training code of this package reads, whatever the recipe. A recipe adds its own.
@@ -37,11 +37,13 @@ class ConfigurationError(ValueError):
 class Configuration:
     """A recipe YAML with its parts, bases and overrides merged, before any object is built.
 
-    Three ways to share YAML, all in one flat namespace, so that ``!ref <key>`` works across files:
+    Ways to share YAML, all in one flat namespace, so that ``!ref <key>`` works across files:
 
     * ``include: [part.yaml, ...]`` stands for the keys of the parts; the file's own values win;
     * ``base: other.yaml`` makes the file a list of differences: a key unknown to the base is an
       error, mappings are merged, a value with a tag of its own replaces the whole object;
+    * both together: keys of the parts take the place of the base's or are added to them, then
+      come the differences;
     * overrides of the command line behave as those of a further file of differences.
 
     Paths are relative to the file that holds them.
@@ -141,9 +143,7 @@ class Configuration:
             Naming each unknown key and the nearest known one.
         """
         tree = ruamel.yaml.YAML().load(self.text)
-        # Only references count, and not those in comments.
-        without_comments = re.sub(r"(^|\s)#.*", "", self.text)
-        referred = set(re.findall(r"<([A-Za-z_]\w*)", without_comments))
+        referred = set(re.findall(r"<([A-Za-z_]\w*)", self.text))
         allowed = set(known) | referred | set(RunOptions().as_dict())
         unknown = [key for key in tree if key not in allowed]
         if unknown:
@@ -196,6 +196,7 @@ def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
         raise ConfigurationError(
             f"{path} must hold a mapping of keys to values{_included_by(parents)}"
         )
+    _drop_comments(tree)
     here = (*parents, path.resolve())
     if "base" in tree:
         merged = _read_tree(path.parent / tree.pop("base"), here)
@@ -216,6 +217,16 @@ def _read_tree(path: Path, parents: tuple[Path, ...]) -> CommentedMap:
             for part_key, part_value in _read_tree(path.parent / part, here).items():
                 merged.setdefault(part_key, part_value)
     return merged
+
+
+def _drop_comments(node: Any) -> None:
+    """Names in comments are no references; and ruamel writes broken YAML where a blank line, a
+    comment to it, follows the name of a list: ``a: !ref <list>``."""
+    if hasattr(node, Comment.attrib):
+        delattr(node, Comment.attrib)
+    if isinstance(node, Mapping | list):
+        for child in node.values() if isinstance(node, Mapping) else node:
+            _drop_comments(child)
 
 
 def _apply_differences(

@@ -97,7 +97,7 @@ class RecognitionExperiment(Experiment):
         spent : sequence of GateCounts | None
             One for each, of an encoder with gates.
         """
-        gates = spent or [None] * len(hypotheses)
+        gates: Sequence[GateCounts | None] = spent or [None] * len(hypotheses)
         for utterance, hypothesis, count in zip(batch.utterances, hypotheses, gates, strict=True):
             text = self.word_pieces.decode(list(hypothesis.tokens))
             counts = word_errors(utterance.text, text)
@@ -161,6 +161,10 @@ class RecognitionExperiment(Experiment):
         self.log.write(self._event("test", split=self.test_name, **figures))
         if if_main_process():
             write_results(self.log.folder, self.test_name, results)
+        self.on_split_tested(figures)
+
+    def on_split_tested(self, figures: dict[str, float]) -> None:
+        """Called after the test of a split, with its figures; does nothing."""
 
     def _event(self, name: str, **figures: Any) -> dict[str, Any]:
         return {

@@ -90,6 +90,52 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True)
+class WarmupCosineRestart:
+    """`WarmupCosine` two times: for a training of two phases.
+
+    Arguments
+    ---------
+    peak : float
+        Learning rate at the end of each warm-up.
+    warmup_steps : int
+        Steps of each warm-up.
+    restart_step : int
+        Last step of the first phase; 0 or `num_steps` leaves one phase.
+    num_steps : int
+        Steps of the whole training.
+    final_fraction : float
+        Learning rate at the last step of each phase, as a fraction of the peak.
+
+    Example
+    -------
+    >>> rate = WarmupCosineRestart(peak=1.0, warmup_steps=10, restart_step=50, num_steps=100)
+    >>> rate(10), round(rate(50), 6), rate(55), rate(60)
+    (1.0, 0.02, 0.5, 1.0)
+    """
+
+    peak: float
+    warmup_steps: int
+    restart_step: int
+    num_steps: int
+    final_fraction: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.restart_step <= self.num_steps:
+            raise ValueError(
+                f"restart_step={self.restart_step} (the recipe's phase_one_steps) must lie within "
+                f"the training of num_steps={self.num_steps}; lower it, or train longer"
+            )
+        self(1)
+        self(self.num_steps)
+
+    def __call__(self, step: int) -> float:
+        first = 0 if step <= self.restart_step else self.restart_step
+        last = self.restart_step if step <= self.restart_step else self.num_steps
+        phase = WarmupCosine(self.peak, self.warmup_steps, last - first, self.final_fraction)
+        return phase(step - first)
+
+
+@dataclass(frozen=True)
 class LossWeights:
     """Weights of the losses at one step; both losses are in nats per utterance."""
 

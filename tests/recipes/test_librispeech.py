@@ -19,12 +19,7 @@ from safetensors.torch import load_file
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.inference.model_folder import read_model_folder
 from sb_alexa.training.run_log import read_events
-from tests.recipes.conftest import MINI, TRAIN, Run, arguments
-
-
-def output_of(process: subprocess.CompletedProcess[str]) -> str:
-    # SpeechBrain's logger reports an exception on standard output once the run's log is open.
-    return process.stdout + process.stderr
+from tests.recipes.conftest import MINI, TRAIN, Run, arguments, output_of
 
 
 @pytest.fixture(scope="module")

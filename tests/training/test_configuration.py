@@ -45,6 +45,61 @@ def test_an_override_extends_an_object_s_arguments(folder: Path) -> None:
     assert built["linear"].bias is None
 
 
+def test_a_delta_with_a_part_takes_the_part_for_the_base_s_keys(folder: Path) -> None:
+    (folder / "deep.yaml").write_text(
+        "size: 6\ndepth: 2\nlinear: !new:torch.nn.Tanh\nsequence: [!ref <linear>, !ref <layer>]\n"
+    )
+    (folder / "deeper.yaml").write_text("base: base.yaml\ninclude: [deep.yaml]\ndepth: 3\n")
+    configuration = Configuration.from_file(folder / "deeper.yaml")
+    # The part replaces the base's linear and size and adds its own; then the difference counts.
+    assert {"size": 6, "double": 12, "depth": 3}.items() <= configuration.values().items()
+    built = configuration.build()
+    assert type(built["linear"]).__name__ == "Tanh"
+    assert built["sequence"] == [built["linear"], built["layer"]]
+
+
+def test_the_last_part_of_a_delta_wins(folder: Path) -> None:
+    (folder / "small.yaml").write_text("size: 1\n")
+    (folder / "large.yaml").write_text("size: 9\n")
+    (folder / "both.yaml").write_text("base: base.yaml\ninclude: [small.yaml, large.yaml]\n")
+    assert Configuration.from_file(folder / "both.yaml").values()["size"] == 9
+
+
+def test_a_delta_of_a_delta_with_a_part_changes_the_part_s_keys(folder: Path) -> None:
+    (folder / "deep.yaml").write_text("depth: 2\n")
+    (folder / "deeper.yaml").write_text("base: base.yaml\ninclude: [deep.yaml]\n")
+    (folder / "deepest.yaml").write_text("base: deeper.yaml\ndepth: 5\n")
+    assert Configuration.from_file(folder / "deepest.yaml").values()["depth"] == 5
+
+
+def test_a_typo_in_a_delta_with_a_part_is_refused(folder: Path) -> None:
+    (folder / "deep.yaml").write_text("depth: 2\n")
+    (folder / "typo.yaml").write_text("base: base.yaml\ninclude: [deep.yaml]\ndetph: 3\n")
+    with pytest.raises(ConfigurationError, match="typo.yaml sets.*'detph': did you mean 'depth'"):
+        Configuration.from_file(folder / "typo.yaml")
+    (folder / "typo.yaml").write_text("base: base.yaml\ninclude: [dep.yaml]\n")
+    with pytest.raises(ConfigurationError, match="no file .*dep.yaml .included by .*typo.yaml"):
+        Configuration.from_file(folder / "typo.yaml")
+
+
+def test_a_list_of_objects_may_be_referred_to_anywhere(folder: Path) -> None:
+    """A blank line or a comment after such a reference used to make broken YAML of it."""
+    (folder / "list.yaml").write_text(
+        "kept:\n    layers: !ref <layers>  # all of them\n\n"
+        "layers:\n"
+        "    - !new:torch.nn.Linear\n        in_features: 2\n        out_features: 3\n"
+    )
+    built = Configuration.from_file(folder / "list.yaml").build()
+    assert built["kept"]["layers"][0] is built["layers"][0]
+    assert built["layers"][0].out_features == 3
+
+
+def test_a_comment_reads_no_key(folder: Path) -> None:
+    (folder / "note.yaml").write_text("size: 4\nused: !ref <size>  # and <spare>\nspare: 1\n")
+    with pytest.raises(ConfigurationError, match="spare: no known key is similar"):
+        Configuration.from_file(folder / "note.yaml").check_keys({"used"})
+
+
 @pytest.mark.parametrize("overrides", ["sise: 3", {"sise": 3}])
 def test_an_unknown_override_names_the_nearest_key(folder: Path, overrides: str | dict) -> None:
     with pytest.raises(ConfigurationError, match="unknown key 'sise'.*did you mean 'size'"):

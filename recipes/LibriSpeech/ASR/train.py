@@ -20,12 +20,11 @@ from torch import Tensor
 
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech, prepare_librispeech
 from sb_alexa.losses.ctc import ctc_loss_with_skips
-from sb_alexa.metrics.gate_statistics import GateCounts, count_gates
 from sb_alexa.nn.gates import Gates
 from sb_alexa.training.dataio import SpeechBatch
+from sb_alexa.training.gated_recognition import GatedRecognitionExperiment
 from sb_alexa.training.interruption import run_script
 from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
-from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.schedules import LossWeights
 from sb_alexa.transducer.ctc_best_path import ctc_best_path
 from sb_alexa.transducer.hypothesis import Hypothesis
@@ -41,7 +40,7 @@ class TransducerOutput:
     gates: Gates | None = None  # of an encoder with arbitrators
 
 
-class TransducerASR(RecognitionExperiment):
+class TransducerASR(GatedRecognitionExperiment):
     """The science: features, encoder, predictor, joiner; transducer loss with CTC beside it."""
 
     def compute_forward(self, batch: SpeechBatch, stage: Stage) -> TransducerOutput:
@@ -56,18 +55,6 @@ class TransducerASR(RecognitionExperiment):
         num_frames = self.modules.encoder.num_outputs(num_frames)
         return TransducerOutput(batch, encoder_out, num_frames, gates)
 
-    def encode(
-        self, features: Tensor, num_frames: Tensor, stage: Stage
-    ) -> tuple[Tensor, Gates | None]:
-        """With arbitrators, gates are soft and random in training and 0 or 1 in evaluation."""
-        encoder, schedule = self.modules.encoder, self.hparams.gate_schedule
-        if schedule is None:
-            return encoder.forward_counted(features, num_frames), None
-        if stage != Stage.TRAIN:
-            return encoder.forward_with_gates(features, num_frames)
-        relaxation = schedule(self.optimizer_step + 1).relaxation
-        return encoder.forward_relaxed(features, num_frames, relaxation)
-
     def compute_objectives(
         self, predictions: TransducerOutput, batch: SpeechBatch, stage: Stage
     ) -> Tensor:
@@ -80,9 +67,9 @@ class TransducerASR(RecognitionExperiment):
         if weights.transducer > 0:
             loss = loss + weights.transducer * self.transducer(predictions, batch)
         if stage == Stage.TRAIN and predictions.gates is not None:
-            loss = loss + self.compute_cost(predictions, predictions.gates)
+            loss = loss + self.compute_cost(predictions.gates, predictions.num_frames)
         if stage != Stage.TRAIN:
-            spent = self.spent(predictions)
+            spent = self.gate_counts(predictions.gates, predictions.num_frames)
             self.record(batch, self.recognise(predictions, weights), float(loss), spent)
         return loss
 
@@ -95,7 +82,8 @@ class TransducerASR(RecognitionExperiment):
 
     def is_candidate(self) -> bool:
         """The WER of the best CTC path says nothing about a transducer that has not begun."""
-        return self.hparams.loss_schedule(self.optimizer_step).transducer > 0
+        begun = self.hparams.loss_schedule(self.optimizer_step).transducer > 0
+        return begun and super().is_candidate()
 
     def ctc_log_probs(self, predictions: TransducerOutput) -> Tensor:
         return self.modules.ctc_head(predictions.encoder_out).float().log_softmax(-1)
@@ -111,19 +99,6 @@ class TransducerASR(RecognitionExperiment):
             num_labels=batch.num_labels,
             reduction="mean",
         )
-
-    def compute_cost(self, predictions: TransducerOutput, gates: Gates) -> Tensor:
-        """Nats per utterance: the weight of the schedule times the share of the dense encoder."""
-        weight = self.hparams.gate_schedule(self.optimizer_step + 1).cost_weight
-        shape = self.modules.encoder.shape
-        return weight * self.hparams.compute_cost(gates, predictions.num_frames, shape).loss
-
-    def spent(self, predictions: TransducerOutput) -> list[GateCounts] | None:
-        """What the gates of each utterance let through."""
-        if predictions.gates is None:
-            return None
-        shape = self.modules.encoder.shape
-        return count_gates(shape, predictions.gates, predictions.num_frames)
 
     def ctc(self, predictions: TransducerOutput, batch: SpeechBatch) -> Tensor:
         """Nats per utterance; utterances with more labels than frames are left out and counted."""
