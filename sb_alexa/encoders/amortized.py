@@ -16,7 +16,7 @@ from sb_alexa.encoders.transformer import (
     TransformerState,
 )
 from sb_alexa.lengths import length_mask
-from sb_alexa.nn.arbitrator import Arbitrator
+from sb_alexa.nn.arbitrator import Arbitrator, check_arbitrators
 from sb_alexa.nn.cache_writer import CacheWriter, utterance_memory
 from sb_alexa.nn.gate_plan import plan_blocks
 from sb_alexa.nn.gate_relaxation import GateRelaxation, RelaxedGates
@@ -106,8 +106,8 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
     offered. A cell that is left out at a frame still has to hand its state on, so that later frames
     hear less of it, where a query or a feed-forward module left out concerns its own frame only.
     And the two products of a cell are needed together: there is one decision per layer and frame,
-    no heads. The blocks themselves, `sb_alexa.nn.gated_block.GatedTransformerBlock`, can stand
-    above any frames, those of ConvRNN-T's convolutions included.
+    no heads. This encoder can stand above other modules instead, ConvRNN-T's convolutions included:
+    ``StreamingSequential(LocalCNN(...), AmortizedTransformerEncoder(...))``.
 
     Example
     -------
@@ -152,7 +152,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             output_size=output_size,
             left_context_frames=left_context_frames,
         )
-        _check_arbitrators(arbitrators, shape)
+        check_arbitrators(arbitrators, shape)
         if toggles not in TOGGLES:
             raise ValueError(f"toggles must be one of {', '.join(TOGGLES)}, got {toggles!r}")
         if toggle_every_frames < 1:
@@ -179,6 +179,10 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
                 f"threshold must lie between 0 (compute everything) and 1 (nothing), got {value}"
             )
         self._threshold = float(value)
+        # Compared with logits, 0 keeps and 1 drops whatever rounding makes of a probability.
+        self._limit = math.inf if value == 1 else -math.inf
+        if 0 < value < 1:
+            self._limit = math.log(value / (1 - value))
 
     @property
     def segments(self) -> Iterator[tuple[Arbitrator[Any], slice]]:
@@ -188,8 +192,6 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             assert isinstance(arbitrator, Arbitrator)
             yield arbitrator, slice(first, first + arbitrator.num_blocks)
             first += arbitrator.num_blocks
-
-    # ---- training
 
     def forward_relaxed(
         self, x: Tensor, num_steps: Tensor | None, relaxation: GateRelaxation
@@ -218,7 +220,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         x = self.dropout(self.embedding(x))
         values = []
         for arbitrator, layers in self.segments:
-            soft = relaxation(arbitrator(x))  # (B, T, n, 1 + 2 H)
+            soft = relaxation(arbitrator(x), self._limit)  # (B, T, n, 1 + 2 H)
             # Frames that decide together share the noise too.
             soft = RelaxedGates(self._held(soft.value), self._held(soft.log_value))
             for number, block in enumerate(self.layers(layers)):
@@ -253,15 +255,9 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         nhead = self.shape.nhead
         return Gates(toggles[..., 0], toggles[..., 1 : 1 + nhead], toggles[..., 1 + nhead :])
 
-    # ---- gates of 0 and 1
-
     def _decide(self, logits: Tensor) -> Tensor:
         """(B, T, N, 1 + 2 H) bool."""
-        threshold, nhead = self._threshold, self.shape.nhead
-        limit = math.inf if threshold == 1 else -math.inf
-        if 0 < threshold < 1:
-            limit = math.log(threshold / (1 - threshold))
-        keep = logits > limit
+        nhead, keep = self.shape.nhead, logits > self._limit
         if self.toggles == "key":
             keep[..., 1 : 1 + nhead] = True
         elif self.toggles == "query":
@@ -446,24 +442,3 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         ):
             y = execute_one_stream(block, y, plan, memory, bias, places)
         return y[None]
-
-
-def _check_arbitrators(arbitrators: Sequence[Arbitrator[Any]], shape: TransformerShape) -> None:
-    if len(arbitrators) not in (1, 2):
-        raise ValueError(
-            f"an amortized encoder has one arbitrator (single) or two (dual), got "
-            f"{len(arbitrators)}"
-        )
-    blocks = sum(arbitrator.num_blocks for arbitrator in arbitrators)
-    if blocks != shape.num_layers:
-        raise ValueError(
-            f"the arbitrators decide about {blocks} blocks and the encoder has "
-            f"num_layers={shape.num_layers}; their num_blocks must add up to it"
-        )
-    for arbitrator in arbitrators:
-        if arbitrator.nhead != shape.nhead or arbitrator.input_features != (shape.d_model,):
-            raise ValueError(
-                f"the arbitrators must have nhead={shape.nhead} and input_size={shape.d_model} as "
-                f"the encoder, got nhead={arbitrator.nhead} and "
-                f"input_size={arbitrator.input_features[0]}"
-            )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
+from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.module import StreamingModule
 
 S = TypeVar("S")
@@ -53,3 +55,38 @@ class Arbitrator(StreamingModule[S]):
     @abstractmethod
     def macs_per_frame(self) -> int:
         """Multiply-adds of matrix products per frame."""
+
+
+def check_arbitrators(arbitrators: Sequence[Arbitrator[Any]], shape: TransformerShape) -> None:
+    """Refuse arbitrators that do not fit an encoder.
+
+    Arguments
+    ---------
+    arbitrators : sequence of Arbitrator
+        One or two, for the blocks from below.
+    shape : TransformerShape
+        Of the encoder.
+
+    Raises
+    ------
+    ValueError
+        Naming what differs.
+    """
+    if len(arbitrators) not in (1, 2):
+        raise ValueError(
+            f"an amortized encoder has one arbitrator (single) or two (dual), got "
+            f"{len(arbitrators)}"
+        )
+    blocks = sum(arbitrator.num_blocks for arbitrator in arbitrators)
+    if blocks != shape.num_layers:
+        raise ValueError(
+            f"the arbitrators decide about {blocks} blocks and the encoder has "
+            f"num_layers={shape.num_layers}; their num_blocks must add up to it"
+        )
+    for arbitrator in arbitrators:
+        if arbitrator.nhead != shape.nhead or arbitrator.input_features != (shape.d_model,):
+            raise ValueError(
+                f"the arbitrators must have nhead={shape.nhead} and input_size={shape.d_model} as "
+                f"the encoder, got nhead={arbitrator.nhead} and "
+                f"input_size={arbitrator.input_features[0]}"
+            )

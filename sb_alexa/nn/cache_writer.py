@@ -55,6 +55,9 @@ class CacheWriter:
         slot = kept_slots(keep, self.length[:, layers])
         write_positions(self.cache.positions[:, layers], keep, slot, self.frames)
         self.length[:, layers] += keep.sum(dim=1)
+        # At once, not at the end: a step that fails halfway leaves traces behind the length of the
+        # old state, which then takes a storage of its own.
+        self.cache.written[:, layers] = self.length[:, layers]
         return slot
 
     def block_memories(self, layers: slice, slot: Tensor) -> list[BlockMemory]:
@@ -94,11 +97,8 @@ class CacheWriter:
 
     def finish(self) -> KeyValueCache:
         """The cache of the state after the step."""
-        written = self.cache.written
-        if torch.is_grad_enabled():
-            written = self.length.clone()
-        else:
-            written.copy_(self.length)
+        # A graph may read this storage: whoever comes next finds that it is not theirs alone.
+        written = self.length + 1 if torch.is_grad_enabled() else self.cache.written
         return KeyValueCache(tuple(self.memory), self.cache.positions, self.length, written)
 
 

@@ -36,10 +36,10 @@ class GateRelaxation:
     temperature 1 without noise s is the keep probability p itself; towards temperature 0 with noise
     1 it becomes a sample of 0 or 1, on with probability p.
 
-    Straight-through gates are those of evaluation, 1 where p > 0.5 and 0 elsewhere, with the
-    gradient of p. The last part of a training takes them: after it as little as half of the gates
-    were decided (p below 0.1 or above 0.9), so that a model trained on samples to the end met gates
-    in evaluation that it had never seen.
+    Straight-through gates are those of evaluation, 1 where p is above the threshold and 0
+    elsewhere, with the gradient of p. The last part of a training takes them: trained on samples to
+    the end, as few as half of the gates were decided (p below 0.1 or above 0.9), and evaluation met
+    gates that the model had never seen.
 
     Arguments
     ---------
@@ -82,13 +82,15 @@ class GateRelaxation:
                 f"{self.temperature} and {self.noise_scale}; the paper ends at 1e-5 and 1"
             )
 
-    def __call__(self, logits: Tensor) -> RelaxedGates:
+    def __call__(self, logits: Tensor, limit: float = 0.0) -> RelaxedGates:
         """Relax keep probabilities.
 
         Arguments
         ---------
         logits : Tensor
             Of the keep probabilities, any shape.
+        limit : float
+            Logit above which straight-through gates are on; 0 is a threshold of 0.5.
 
         Returns
         -------
@@ -98,7 +100,7 @@ class GateRelaxation:
         # In half precision a division by 1e-5 would overflow.
         logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.straight_through:
-            on = logits > 0
+            on = logits > limit
             soft, log_soft = logits.sigmoid(), F.logsigmoid(logits)
             value = on.to(soft.dtype) + (soft - soft.detach())
             log_value = (log_soft - log_soft.detach()).masked_fill(~on, _LOG_ZERO)

@@ -22,7 +22,7 @@ class KeyValueCache(State):
     behind the length of a state may be written by the states that follow it, which share the
     storage, for no older state looks there: a step costs what it adds. `written` is shared too and
     says how far. A state that finds more written than it knows of (two streams forked from it)
-    takes a storage of its own.
+    takes a storage of its own. Two threads must not continue the same state at the same time.
 
     Arguments
     ---------

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from sb_alexa.encoders.amortized import TOGGLES, AmortizedTransformerEncoder
 from sb_alexa.encoders.amortized_reference import masked_forward
+from sb_alexa.encoders.local_cnn import LocalCNN
 from sb_alexa.encoders.transformer import SPARE_SLOTS
 from sb_alexa.nn.arbitrator import Arbitrator
 from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
+from sb_alexa.nn.gate_relaxation import GateRelaxation
 from sb_alexa.nn.random_arbitrator import RandomArbitrator
+from sb_alexa.streaming.sequential import StreamingSequential
 from tests.encoders.tiny_transformers import (
     D_MODEL,
     KINDS,
@@ -270,3 +273,21 @@ def test_the_control_ignores_what_is_said() -> None:
     first, second = (encoder.forward_with_gates(features(2, 9, seed=seed))[1] for seed in (1, 2))
     assert torch.equal(first.key, second.key)
     assert torch.equal(first.key[0], first.key[1])
+
+
+def test_it_can_stand_above_the_convolutions_of_conv_rnnt() -> None:
+    """Streams as one encoder, and the gates train through the whole chain."""
+    front_end = LocalCNN(input_size=8, channels=[4, 3, 3], output_size=SIZES["input_size"])
+    front_end.double().eval()
+    encoder = amortized(dual=True)
+    chain = StreamingSequential(front_end, encoder).eval()
+    x = torch.randn(2, 19, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = chain(x)
+        first, state = chain.forward_chunk(x[:, :6], chain.initial_state(2))
+        second, _ = chain.forward_chunk(x[:, 6:], state)
+    assert_close(torch.cat([first, second], dim=1), whole)
+    y, _ = encoder.forward_relaxed(front_end(x), None, GateRelaxation())
+    y.sum().backward()
+    assert all(p.grad is not None for p in encoder.arbitrators.parameters())
+    assert all(p.grad is not None for p in front_end.parameters())

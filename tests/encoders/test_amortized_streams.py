@@ -205,3 +205,24 @@ def test_a_cache_grows_by_kept_keys_only() -> None:
         _, gates, state = in_chunks(encoder, x, (5,))
     assert torch.equal(state.cache.length, gates.key.sum(dim=1))
     assert state.cache.length.unique().numel() > 3
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_step_that_fails_leaves_the_state_usable(batch: int) -> None:
+    """It has written keys behind the state's length; the next step must not see them."""
+    encoder = amortized("feed_forward", dual=True)
+    x = features(batch, 16)
+    with torch.no_grad():
+        whole = encoder(x)
+        _, _, state = in_chunks(encoder, x[:, :8], (4,))
+        forward = encoder.arbitrators[1].forward_chunk
+
+        def failing(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        encoder.arbitrators[1].forward_chunk = failing  # type: ignore[assignment,method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            encoder.forward_chunk(features(batch, 8, seed=1), state)
+        encoder.arbitrators[1].forward_chunk = forward  # type: ignore[method-assign]
+        assert_close(encoder.forward_chunk(x[:, 8:9], state)[0], whole[:, 8:9])
+        assert_close(encoder.forward_chunk(x[:, 8:], state)[0], whole[:, 8:])
