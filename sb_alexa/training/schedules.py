@@ -122,8 +122,8 @@ class WarmupCosineRestart:
     def __post_init__(self) -> None:
         if not 0 <= self.restart_step <= self.num_steps:
             raise ValueError(
-                f"the recipe's phase_one_steps, restart_step={self.restart_step} must lie within the "
-                f"training of num_steps={self.num_steps}; lower it, or train longer"
+                f"the recipe's phase_one_steps, restart_step={self.restart_step} must lie within "
+                f"the training of num_steps={self.num_steps}; lower it, or train longer"
             )
         self(1)
         self(self.num_steps)
