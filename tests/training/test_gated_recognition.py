@@ -145,6 +145,7 @@ def test_a_schedule_that_ends_with_the_training_is_accepted(
 ) -> None:
     one = experiment(tmp_path, run_opts={"debug": debug}, num_steps=steps, number_of_epochs=epochs)
     one.on_fit_start()
+    assert one.optimizer_step == 0
 
 
 def test_parameters_are_candidates_for_the_test_once_gates_have_settled(tmp_path: Path) -> None:
