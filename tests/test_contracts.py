@@ -40,6 +40,24 @@ def amortized(*arbitrators: str, options: str = "toggle_every_frames: 1") -> str
     )
 
 
+SMALL_LSTM = "num_layers: 1, hidden_size: 6, projection_size: null, layer_norm: True"
+MIXTURE_LSTM = f"!new:sb_alexa.encoders.rnn.LSTMEncoder {{input_size: 12, {SMALL_LSTM}}}"
+CONV_RNNT_FRONT = (
+    "!new:sb_alexa.encoders.conv_rnnt.ConvRNNTEncoder {input_size: 12, local_channels: [4, 3], "
+    "local_kernel_size: 3, global_dilations: [1, 2], reduction_ratio: 2, num_layers: 1, "
+    "hidden_size: 8, projection_size: 6}"
+)
+
+
+def separation(num_channels: int, mixture: str = MIXTURE_LSTM) -> str:
+    part = f"!new:sb_alexa.encoders.rnn.LSTMEncoder {{input_size: 6, {SMALL_LSTM}}}"
+    channels = ", ".join([part] * num_channels)
+    return (
+        "!new:sb_alexa.encoders.separation.SeparationEncoder "
+        f"{{mixture: {mixture}, separation: [{channels}], recognition: {part}}}"
+    )
+
+
 CASES = [
     Case("frame_stacking", "!new:sb_alexa.nn.frame_stacking.FrameStacking {num_features: 4}"),
     Case("log_mel", "!new:sb_alexa.nn.log_mel.LogMel {n_mels: 8, n_fft: 512}"),
@@ -114,6 +132,9 @@ CASES = [
         "!new:sb_alexa.encoders.global_cnn.GlobalCNN {num_features: 6, dilations: [2, 4], "
         "depthwise: False, reduction_ratio: 1}",
     ),
+    Case("separation_encoder", separation(2)),
+    Case("separation_encoder_one_channel", separation(1)),
+    Case("separation_encoder_on_conv_rnnt", separation(2, CONV_RNNT_FRONT)),
     Case(
         "lstm_encoder",
         "!new:sb_alexa.encoders.rnn.LSTMEncoder {input_size: 6, num_layers: 2, hidden_size: 8, "

@@ -17,6 +17,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "_assets" not in path.part
 FOUNDATION, PARTS, MODELS, TOOLS, SURFACE = range(5)
 LEVELS = {
     "sb_alexa.lengths": FOUNDATION,
+    "sb_alexa.turn": FOUNDATION,
     "sb_alexa.streaming": FOUNDATION,
     "sb_alexa.nn": PARTS,
     "sb_alexa.losses": PARTS,

@@ -159,7 +159,9 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
             )
         self.arbitrator = arbitrator
         self.offset_frames = offset_frames
-        self.register_buffer("recording", recording, persistent=False)
+        # Logits, made here: what replaying adds to a step is not the arbitrator's cost.
+        logits = torch.where(recording, _CERTAIN, -_CERTAIN)
+        self.register_buffer("recording", logits, persistent=False)
         self.recording: Tensor
 
     @property
@@ -175,10 +177,12 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
     ) -> tuple[Tensor, ReplayArbitratorState]:
         self.check_chunk(x, state)
         own, arbitrator = self.arbitrator.forward_chunk(x, state.arbitrator, num_steps)
-        frames = state.frame[:, None] + torch.arange(x.shape[1], device=x.device)
-        on = self.recording[frames % len(self.recording)]  # (B, T, N, 1 + 2 H)
-        logits = torch.where(on, _CERTAIN, -_CERTAIN).to(own.dtype)
-        return logits, ReplayArbitratorState(arbitrator, state.frame + x.shape[1])
+        frames = state.frame[:, None]
+        if x.shape[1] > 1:
+            frames = frames + torch.arange(x.shape[1], device=x.device)
+        logits = self.recording[frames % len(self.recording)]  # (B, T, N, 1 + 2 H)
+        after = ReplayArbitratorState(arbitrator, state.frame + x.shape[1])
+        return logits.to(own.dtype), after
 
 
 def build_dense(shape: TransformerShape) -> TransformerEncoder:

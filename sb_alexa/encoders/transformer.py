@@ -72,7 +72,8 @@ class CausalTransformer(StreamingModule[S]):
 
     def layers(self, which: slice = slice(None)) -> list[GatedTransformerBlock]:
         """Some of the blocks."""
-        return cast("list[GatedTransformerBlock]", list(self.blocks[which]))
+        # A slice of a ModuleList would be a new module, which takes longer than a small product.
+        return cast("list[GatedTransformerBlock]", list(self.blocks)[which])
 
     def initial_cache(self, batch_size: int, *, same_frames: bool) -> KeyValueCache:
         """An empty cache for `batch_size` streams.

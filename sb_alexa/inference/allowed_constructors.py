@@ -14,6 +14,7 @@ ALLOWED_CONSTRUCTORS = frozenset(
         "sb_alexa.encoders.global_cnn.GlobalCNNBlock",
         "sb_alexa.encoders.local_cnn.LocalCNN",
         "sb_alexa.encoders.rnn.LSTMEncoder",
+        "sb_alexa.encoders.separation.SeparationEncoder",
         "sb_alexa.encoders.transformer.TransformerEncoder",
         "sb_alexa.nn.causal_conv.CausalConv1d",
         "sb_alexa.nn.causal_conv2d.CausalConv2d",

@@ -51,6 +51,10 @@ class ComputeCostLoss:
     target_compute : float | None
         Aim at this share of the dense multiply-adds, in (0, 1]: the loss is the distance to it.
         None makes the share itself the loss, and its weight decides where training ends.
+    target_margin : float
+        Within this distance of the target the loss is quadratic, and its slope falls with the
+        distance. The share of a batch varies by a percent or two by chance: the plain distance
+        then pushes all gates up in one step and down in the next, with its whole weight.
     coherence_weight : float
         Weight of the coherence in the loss. A stream in chunks of several frames saves only what
         no frame of a chunk needs; this term rewards agreement.
@@ -66,7 +70,7 @@ class ComputeCostLoss:
     ---------
     Xie et al., "Compute Cost Amortized Transformer for Streaming ASR", Interspeech 2022, arXiv
     2207.02393: transducer loss + beta * expected FLOPs. Deviations: a ratio instead of FLOPs; the
-    target and the coherence are not in the paper.
+    target, its margin (the loss of Huber, 1964) and the coherence are not in the paper.
 
     Example
     -------
@@ -86,6 +90,7 @@ class ComputeCostLoss:
         self,
         *,
         target_compute: float | None = None,
+        target_margin: float = 0.0,
         coherence_weight: float = 0.0,
         coherence_frames: int = 5,
     ) -> None:
@@ -94,6 +99,8 @@ class ComputeCostLoss:
                 f"target_compute must lie in (0, 1], got {target_compute}; it is the share of the "
                 "dense encoder's multiply-adds, 0.4 for 40 %"
             )
+        if not target_margin >= 0:
+            raise ValueError(f"target_margin must be >= 0, got {target_margin}; 0.1 is smooth")
         if not coherence_weight >= 0:
             raise ValueError(f"coherence_weight must be >= 0, got {coherence_weight}")
         if coherence_frames < 2:
@@ -102,6 +109,7 @@ class ComputeCostLoss:
                 "have nothing to agree with, coherence_weight=0 turns the term off"
             )
         self.target_compute = target_compute
+        self.target_margin = target_margin
         self.coherence_weight = coherence_weight
         self.coherence_frames = coherence_frames
 
@@ -129,10 +137,19 @@ class ComputeCostLoss:
         """
         share = _share(shape, sum_toggles(shape, gates, num_frames))
         coherence = _mean_change(gates, num_frames, self.coherence_frames)
-        loss = share if self.target_compute is None else (share - self.target_compute).abs()
+        loss = share if self.target_compute is None else self._distance(share)
         loss = loss + self.coherence_weight * coherence
         dtype = torch.float64 if gates.feed_forward.dtype == torch.float64 else torch.float32
         return ComputeCost(share.to(dtype), coherence.to(dtype), loss.to(dtype))
+
+    def _distance(self, share: Tensor) -> Tensor:
+        """How far a share is from the target, smooth around it."""
+        distance, margin = (share - self.target_compute).abs(), self.target_margin
+        if margin == 0:
+            return distance
+        return torch.where(
+            distance < margin, distance.square() / (2 * margin), distance - margin / 2
+        )
 
     def check(
         self, shape: TransformerShape, *, toggles: str = "query_key", max_frames: int = 1000

@@ -52,12 +52,19 @@ class CacheWriter:
         Tensor
             (B, P, G, T) slots; meaningless where not kept.
         """
-        slot = kept_slots(keep, self.length[:, layers])
-        write_positions(self.cache.positions[:, layers], keep, slot, self.frames)
-        self.length[:, layers] += keep.sum(dim=1)
+        length, positions = self.length[:, layers], self.cache.positions[:, layers]
+        if keep.shape[1] == 1:  # the next slot of everybody; one that is left stays empty
+            slot, kept = length[..., None].clone(), keep[:, 0]  # (B, P, G, 1), (B, P, G)
+            noted = torch.where(kept, self.frames[..., None], EMPTY)
+            positions.scatter_(-1, slot, noted[..., None])
+            length += kept
+        else:
+            slot = kept_slots(keep, length)
+            write_positions(positions, keep, slot, self.frames)
+            length += keep.sum(dim=1)
         # At once, not at the end: a step that fails halfway leaves traces behind the length of the
         # old state, which then takes a storage of its own.
-        self.cache.written[:, layers] = self.length[:, layers]
+        self.cache.written[:, layers] = length
         return slot
 
     def block_memories(self, layers: slice, slot: Tensor) -> list[BlockMemory]:

@@ -82,10 +82,12 @@ def stream_biases(
     Returns
     -------
     Tensor
-        (..., H, T, L).
+        (..., H, T, L). For one frame what lies outside of its slots is meaningless.
     """
     # Small numbers, exact in any type, even where frame numbers are large.
     distance = positions[..., None, :] - frames[:, None]  # (..., G, T, L)
+    if len(frames) == 1:  # sees all slots between its first and last: nothing to hide in between
+        return slopes[:, None, None] * distance
     hidden = distance > 0
     if left_context_frames is not None:
         hidden = hidden | (distance < -left_context_frames)

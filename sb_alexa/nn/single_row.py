@@ -8,6 +8,8 @@ tenth of a millisecond for a block, twenty calls of torch cost as much as a modu
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,50 +48,48 @@ def execute_single_row(
         (d_model,).
     """
     nhead, width = block.shape.nhead, block.shape.d_model
-    queries, keys = runs_of_gates(keep, 1, nhead), runs_of_gates(keep, 1 + nhead, nhead)
+    queries = runs_of_gates(tuple(keep[1 : 1 + nhead]))
+    keys = runs_of_gates(tuple(keep[1 + nhead :]))
     query = _project(block, x, queries, keys, memory, slots)
     if queries:
         branch = _attend(block, query, queries, keep[1 + nhead :], memory, bias, slots)
         norm = block.attention_norm
-        x = x + F.layer_norm(branch, (width,), norm.weight, norm.bias, norm.eps)
+        x = x + torch.layer_norm(branch, (width,), norm.weight, norm.bias, norm.eps)
     if keep[0]:
         first, second, norm = block.feed_forward_in, block.feed_forward_out, block.feed_forward_norm
         inner = F.gelu(torch.addmv(first.bias, first.weight, x))
         branch = torch.addmv(second.bias, second.weight, inner)
-        x = x + F.layer_norm(branch, (width,), norm.weight, norm.bias, norm.eps)
+        x = x + torch.layer_norm(branch, (width,), norm.weight, norm.bias, norm.eps)
     return x
 
 
-def runs_of_gates(keep: list[bool], start: int, count: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=4096)
+def runs_of_gates(keep: tuple[bool, ...]) -> list[tuple[int, int]]:
     """Neighbours that are on among some gates, as first and the one behind the last.
 
     Arguments
     ---------
-    keep : list of bool
+    keep : tuple of bool
         Gates.
-    start, count : int
-        Which of them.
 
     Returns
     -------
     list of (int, int)
-        Counted from `start`.
+        Not to be changed: the same combination of gates gets the same list.
 
     Example
     -------
-    >>> runs_of_gates([False, True, True, False, True], 1, 4)
+    >>> runs_of_gates((True, True, False, True))
     [(0, 2), (3, 4)]
     """
-    runs, first = [], -1
-    for number in range(count):
-        if keep[start + number]:
-            first = number if first < 0 else first
-        elif first >= 0:
-            runs.append((first, number))
-            first = -1
-    if first >= 0:
-        runs.append((first, count))
-    return runs
+    edges = [number for number in range(len(keep) + 1) if _changes(keep, number)]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _changes(keep: tuple[bool, ...], number: int) -> bool:
+    """Whether a gate differs from the one before it; beyond both ends all are off."""
+    before = number > 0 and keep[number - 1]
+    return before != (number < len(keep) and keep[number])
 
 
 def _project(

@@ -32,9 +32,9 @@ class TwoPhaseGateSchedule:
     """First soft gates without a cost, then a rising cost and gates that become samples of 0 or 1.
 
     In the second phase the temperature falls linearly from 1 to `final_temperature`, the noise
-    rises linearly from 0 to 1, and the weight of the compute cost rises from 0 to `cost_weight`
-    within `ramp_steps`. The last `straight_through_steps` take the gates of evaluation, so that the
-    model is trained as it will be used.
+    rises linearly from 0 to `final_noise_scale`, and the weight of the compute cost rises from 0 to
+    `cost_weight` within `ramp_steps`. The last `straight_through_steps` take the gates of
+    evaluation, so that the model is trained as it will be used.
 
     Arguments
     ---------
@@ -46,9 +46,12 @@ class TwoPhaseGateSchedule:
     cost_weight : float
         beta, in nats per utterance for the whole cost of a dense encoder.
     ramp_steps : int | None
-        Steps until beta is reached; None takes half of the second phase.
+        Steps until beta is reached; None takes half of the second phase, or all of it before the
+        straight-through steps where that is shorter.
     final_temperature : float
         tau at the end of the relaxation.
+    final_noise_scale : float
+        kappa at the end of the relaxation.
     straight_through_steps : int
         Steps at the end of the second phase with gates of 0 and 1, see `GateRelaxation`; 0 is the
         paper.
@@ -78,6 +81,7 @@ class TwoPhaseGateSchedule:
     cost_weight: float
     ramp_steps: int | None = None
     final_temperature: float = 1e-5
+    final_noise_scale: float = 1.0
     straight_through_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -107,11 +111,21 @@ class TwoPhaseGateSchedule:
                 "cost_weight must be >= 0 and final_temperature within 0..1, not 0, got "
                 f"{self.cost_weight} and {self.final_temperature}"
             )
+        if self.final_noise_scale < 0:
+            raise ValueError(
+                f"final_noise_scale must be >= 0, got {self.final_noise_scale}; the paper takes 1, "
+                "0 trains without noise"
+            )
 
     @property
     def phase_two_steps(self) -> int:
         """Steps of the second phase."""
         return self.num_steps - self.phase_one_steps
+
+    @property
+    def relaxed_steps(self) -> int:
+        """Steps of the second phase before the gates are those of evaluation."""
+        return self.phase_two_steps - self.straight_through_steps
 
     def has_settled(self, step: int) -> bool:
         """Whether the gates after a step are nearly those of the last one.
@@ -141,12 +155,14 @@ class TwoPhaseGateSchedule:
         into = step - self.phase_one_steps
         if into <= 0:
             return GatePhase(GateRelaxation(), 0.0)
-        ramp_steps = self.phase_two_steps / 2 if self.ramp_steps is None else self.ramp_steps
+        ramp_steps: float | None = self.ramp_steps
+        if ramp_steps is None:
+            ramp_steps = min(self.phase_two_steps / 2, self.relaxed_steps)
         weight = self.cost_weight * (min(1.0, into / ramp_steps) if ramp_steps else 1.0)
-        relaxed_steps = self.phase_two_steps - self.straight_through_steps
-        if into > relaxed_steps:
+        if into > self.relaxed_steps:
             hard = self.straight_through_steps > 0
-            return GatePhase(GateRelaxation(self.final_temperature, 1.0, hard), weight)
-        progress = into / relaxed_steps
+            last = GateRelaxation(self.final_temperature, self.final_noise_scale, hard)
+            return GatePhase(last, weight)
+        progress = into / self.relaxed_steps
         temperature = 1.0 + progress * (self.final_temperature - 1.0)
-        return GatePhase(GateRelaxation(temperature, progress), weight)
+        return GatePhase(GateRelaxation(temperature, progress * self.final_noise_scale), weight)

@@ -173,6 +173,24 @@ def test_one_frame_has_no_neighbour() -> None:
     assert torch.autograd.grad(cost.loss, gates.query)[0].isfinite().all()
 
 
+def test_the_slope_of_the_target_falls_within_its_margin() -> None:
+    """Outside it is that of the plain distance, at the target it is 0; nothing jumps."""
+    gates, num_frames = soft_gates(2, 6), torch.tensor([6, 4])
+    share = ComputeCostLoss()(gates, num_frames, SHAPE).loss.item()
+    offsets = [-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2]
+    losses, slopes = [], []
+    for offset in offsets:
+        loss = ComputeCostLoss(target_compute=share - offset, target_margin=0.1)
+        one = Gates(*(getattr(gates, kind).detach().requires_grad_() for kind in KINDS))
+        cost = loss(one, num_frames, SHAPE)
+        (of_loss,) = torch.autograd.grad(cost.loss, one.feed_forward, retain_graph=True)
+        (of_share,) = torch.autograd.grad(cost.share, one.feed_forward)
+        losses.append(cost.loss.item())
+        slopes.append((of_loss.sum() / of_share.sum()).item())
+    assert slopes == pytest.approx([-1, -1, -0.5, 0, 0.5, 1, 1], abs=1e-9)
+    assert losses == pytest.approx([0.15, 0.05, 0.0125, 0, 0.0125, 0.05, 0.15], abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("dtype", "precision"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-8)], ids=str
 )
@@ -225,6 +243,7 @@ def test_target_that_cannot_be_met() -> None:
         ({"target_compute": 0.0}, r"target_compute must lie in \(0, 1\], got 0.0"),
         ({"target_compute": 40}, "got 40; .* 0.4 for 40 %"),
         ({"target_compute": math.nan}, "got nan"),
+        ({"target_margin": -0.1}, "target_margin must be >= 0, got -0.1"),
         ({"coherence_weight": -1.0}, "coherence_weight must be >= 0, got -1.0"),
         ({"coherence_frames": 1}, "coherence_frames must be >= 2, got 1"),
     ],

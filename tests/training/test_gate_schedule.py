@@ -49,6 +49,19 @@ def test_the_ramp_of_the_cost_has_a_length_of_its_own() -> None:
     assert schedule(ramp_steps=40)(80).cost_weight == pytest.approx(4.0)
 
 
+def test_the_cost_has_risen_before_gates_are_hard() -> None:
+    """The model adapts to hard gates that no longer close."""
+    one = schedule(straight_through_steps=30)
+    assert one(65).cost_weight == pytest.approx(4.0)
+    assert one(70).cost_weight == 8.0
+
+
+def test_noise_can_be_left_away() -> None:
+    one = schedule(final_noise_scale=0.0, straight_through_steps=20)
+    assert {one(step).relaxation.noise_scale for step in range(101)} == {0.0}
+    assert schedule(final_noise_scale=0.5)(80).relaxation.noise_scale == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(("phase_one", "first"), [(60, 96), (0, 90), (99, 100), (100, 0)])
 def test_gates_settle_in_the_last_tenth_of_the_second_phase(phase_one: int, first: int) -> None:
     settled = [schedule(phase_one_steps=phase_one).has_settled(step) for step in range(101)]
@@ -64,6 +77,7 @@ def test_gates_settle_in_the_last_tenth_of_the_second_phase(phase_one: int, firs
         ({"straight_through_steps": 41}, "straight_through_steps=41 must lie within the second"),
         ({"ramp_steps": 41}, "ramp_steps=41 must lie within the second phase of 40 steps"),
         ({"cost_weight": -1.0}, "cost_weight must be >= 0"),
+        ({"final_noise_scale": -0.1}, "final_noise_scale must be >= 0, got -0.1"),
         ({"final_temperature": 0.0}, "final_temperature within 0..1"),
     ],
 )
