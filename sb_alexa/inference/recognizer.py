@@ -41,7 +41,7 @@ class Recognition:
     hypotheses : list of Hypothesis
         New labels of each stream.
     encoder_out : Tensor
-        (B, T, C).
+        (B, T, C); (B, T, N, C) of an encoder with N output channels.
     num_frames : Tensor
         (B,) valid frames of `encoder_out`.
     """
@@ -61,7 +61,7 @@ class Recognizer:
     encoder : StreamingModule
         Frames to frames. One with an attribute `chunk_frames` is given exactly that many frames at
         a time.
-    search : GreedySearch | BeamSearch
+    search : GreedySearch | BeamSearch | ChannelSearch
         Frames to labels, over several calls.
     sample_rate : int
         Samples per second.
@@ -214,7 +214,7 @@ def _pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 def _shift_left(x: Tensor, num_steps: Tensor) -> Tensor:
-    """Drop the first steps of each row of (B, T, C) and repeat its last step at the end."""
+    """Drop the first steps of each row of (B, T, ...) and repeat its last step at the end."""
     steps = torch.arange(x.shape[1], device=x.device) + num_steps[:, None]  # (B, T)
     steps = steps.clamp(max=max(x.shape[1] - 1, 0))
-    return x.gather(1, steps[..., None].expand_as(x))
+    return x.gather(1, steps.view(*steps.shape, *[1] * (x.dim() - 2)).expand_as(x))
