@@ -26,6 +26,7 @@ LEVELS = {
     "sb_alexa.transducer": MODELS,
     "sb_alexa.multitalker": MODELS,
     "sb_alexa.fairness": MODELS,
+    "sb_alexa.streaming.sample_buffer": TOOLS,
     "sb_alexa.streaming.session": TOOLS,
     "sb_alexa.training": TOOLS,
     "sb_alexa.corpora": TOOLS,

@@ -6,12 +6,12 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb_alexa.corpora.librispeech_layout import SplitSpec
 
-AFTER_INTERRUPT = "finished readers are kept: the same command writes the others"
+AFTER_INTERRUPT = "what is finished is kept: the same command writes the rest"
 
 _EPILOG = """\
 The same arguments give the same bytes, whatever the number of workers. The voices are synthetic:
@@ -21,7 +21,14 @@ speech.
 example:
   sb-alexa corpus data/embedded
   sb-alexa corpus data/large --num-train-speakers 256 --hours 20 --seed 1
+  sb-alexa corpus data/conversations --layout LibriCSS
 """
+
+# Options that only one layout has, and the parameter of its writer that each sets.
+_OF_LAYOUT = {
+    "librispeech": {"num_train_speakers": "num_train_speakers", "hours": "hours_of_training"},
+    "libricss": {"num_sessions": "num_sessions", "minutes": "minutes_per_session"},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write")
     parser.add_argument(
         "--layout",
-        choices=["librispeech"],
+        type=str.lower,
+        choices=list(_OF_LAYOUT),
         default="librispeech",
-        help="the real corpus whose layout on disk is followed (default: %(default)s)",
+        help="the real corpus whose layout on disk is followed: LibriSpeech, single sentences for "
+        "training and testing; LibriCSS, conversations of its test speakers (default: LibriSpeech)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of readers, sentences, rooms (default: %(default)s)"
@@ -40,11 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-train-speakers",
         type=int,
-        default=96,
-        help="in train-clean; multiples of 16 balance accents and genders (default: %(default)s)",
+        help="LibriSpeech: in train-clean; multiples of 16 balance accents and genders "
+        "(default: 96)",
     )
     parser.add_argument(
-        "--hours", type=float, default=3.0, help="of training speech, about (default: %(default)s)"
+        "--hours", type=float, help="LibriSpeech: of training speech, about (default: 3)"
+    )
+    parser.add_argument(
+        "--num-sessions",
+        type=int,
+        help="LibriCSS: in each of the six conditions; session 0 is for development (default: 10)",
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="LibriCSS: length of a session, about (default: 1)"
     )
     parser.add_argument(
         "--text-file",
@@ -70,22 +87,48 @@ def run(args: argparse.Namespace) -> int:
     exit_code : int
         0.
     """
-    from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
+    sizes = _sizes(args)
+    common = {
+        "seed": args.seed,
+        "text_file": args.text_file,
+        "num_workers": args.num_workers,
+        "progress": not args.quiet,
+    }
+    if args.layout == "libricss":
+        from sb_alexa.corpora.libricss_layout import write_libricss
 
-    splits = default_splits(
-        num_train_speakers=args.num_train_speakers, hours_of_training=args.hours
-    )
-    folder = write_librispeech(
-        args.folder,
-        seed=args.seed,
-        splits=splits,
-        text_file=args.text_file,
-        num_workers=args.num_workers,
-        progress=not args.quiet,
-    )
+        folder = write_libricss(args.folder, **sizes, **common)
+        said = describe_conversations(folder)
+    else:
+        from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
+
+        splits = default_splits(**sizes)
+        folder = write_librispeech(args.folder, splits=splits, **common)
+        said = describe(folder, splits)
     if not args.quiet:
-        print(describe(folder, splits))
+        print(said)
     return 0
+
+
+def _sizes(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments given that belong to the layout.
+
+    Raises
+    ------
+    ValueError
+        If one is given that belongs to another layout.
+    """
+    sizes = {}
+    for layout, names in _OF_LAYOUT.items():
+        for name, parameter in names.items():
+            value = getattr(args, name)
+            if value is None:
+                continue
+            if layout != args.layout:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} belongs to --layout {layout}, not to {args.layout}")
+            sizes[parameter] = value
+    return sizes
 
 
 def describe(folder: Path, splits: Mapping[str, SplitSpec]) -> str:
@@ -109,3 +152,29 @@ def describe(folder: Path, splits: Mapping[str, SplitSpec]) -> str:
         for name, spec in splits.items()
     ]
     return "\n".join([*lines, f"{hours:.2f} hours of synthetic speech in {folder}"])
+
+
+def describe_conversations(folder: Path) -> str:
+    """What a written corpus of conversations holds, in a few lines.
+
+    Arguments
+    ---------
+    folder : Path
+        The corpus, laid out like LibriCSS.
+
+    Returns
+    -------
+    text : str
+        One line for each condition, then the hours and the folder.
+    """
+    from sb_alexa.corpora.utterance_groups import ConditionCounts
+
+    stamp = json.loads((folder / "synthetic_corpus.json").read_text(encoding="utf-8"))
+    counts = {name: ConditionCounts(**count) for name, count in stamp["conditions"].items()}
+    lines = [
+        f"{name:<5}{count.num_sessions:>4} sessions {count.num_groups:>5} utterance groups "
+        f"{count.num_turns:>5} turns {100 * count.overlap_ratio:5.1f} % overlap"
+        for name, count in counts.items()
+    ]
+    hours = sum(count.audio_s for count in counts.values()) / 3600
+    return "\n".join([*lines, f"{hours:.2f} hours of synthetic conversation in {folder}"])

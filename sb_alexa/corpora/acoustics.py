@@ -116,17 +116,36 @@ def record(samples: np.ndarray, conditions: Conditions, rng: np.random.Generator
     power = float(np.mean(np.square(samples))) or 1.0
     noise_power = power * 10 ** (-conditions.snr_db / 10)
     # Speech and noise are added as spectra: one inverse transform less.
-    spectrum += _noise_spectrum(frequency_hz, length, conditions.noise_slope, noise_power, rng)
+    spectrum += noise_spectrum(frequency_hz, length, conditions.noise_slope, noise_power, rng)
     recorded = np.fft.irfft(spectrum, length).astype(np.float32)[:num_samples]
     gain = 10 ** (conditions.level_dbfs / 20) / np.sqrt(power)
     gain = min(gain, _PEAK / max(float(np.abs(recorded).max()), 1e-9))
     return recorded * np.float32(gain)
 
 
-def _noise_spectrum(
+def noise_spectrum(
     frequency_hz: np.ndarray, length: int, slope: float, power: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Spectrum of noise of a given mean power over `length` samples."""
+    """Draw the spectrum of coloured noise.
+
+    Arguments
+    ---------
+    frequency_hz : numpy.ndarray
+        Of each bin of a real Fourier transform, float32, shape (length // 2 + 1,).
+    length : int
+        Samples of the transform.
+    slope : float
+        The power spectrum falls as 1 / f ** slope (0 white, 1 pink, 2 brown).
+    power : float
+        Mean square of the noise over `length` samples.
+    rng : numpy.random.Generator
+        Where the noise comes from.
+
+    Returns
+    -------
+    numpy.ndarray
+        complex64, shape (length // 2 + 1,).
+    """
     noise = rng.standard_normal(2 * frequency_hz.size, dtype=np.float32).view(np.complex64)
     noise *= np.maximum(frequency_hz, 50.0) ** (-slope / 2)
     noise[0] = 0

@@ -196,10 +196,18 @@ def check_audio(
     return infos, reasons
 
 
-def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> torch.Tensor:
-    """Read audio as one channel at one sample rate.
+def read_audio(
+    path: str | os.PathLike[str],
+    sample_rate: int = 16_000,
+    *,
+    channel: int | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> torch.Tensor:
+    """Read audio, or a stretch of it, as one channel at one sample rate.
 
-    Channels are averaged and other sample rates converted; each is said once per process.
+    Channels are averaged unless one is named, and other sample rates converted; each is said once
+    per process.
 
     Arguments
     ---------
@@ -207,6 +215,11 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> torch
         Any file libsndfile reads (FLAC, WAV, OGG, MP3...).
     sample_rate : int
         Samples per second wanted.
+    channel : int, optional
+        The only channel to read, from 0.
+    start_s, end_s : float
+        The stretch to read, in seconds; by default everything. Bounds are rounded to the samples
+        of the file.
 
     Shape
     -----
@@ -220,7 +233,8 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> torch
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated or damaged, or holds NaN or infinity.
+        If the file is missing, empty, not audio, truncated or damaged, holds NaN or infinity, or
+        lacks the channel or a part of the stretch.
 
     Example
     -------
@@ -229,12 +243,29 @@ def read_audio(path: str | os.PathLike[str], sample_rate: int = 16_000) -> torch
     >>> wav = read_audio(path)
     >>> wav.shape, round(wav[8000].item(), 2)
     (torch.Size([16000]), 0.38)
+    >>> second = read_audio(path, 8000, channel=1, start_s=0.5, end_s=0.75)
+    >>> second.shape, second[0].item()
+    (torch.Size([2000]), 0.25)
     """
     with _opened(path) as file:
         stored_rate = file.samplerate
-        samples = torch.from_numpy(file.read(dtype="float32", always_2d=True))  # (N, channels)
-        if len(samples) != file.frames:
-            raise AudioError(f"holds {len(samples)} of the {file.frames} samples announced", path)
+        first = round(start_s * stored_rate)
+        stop = file.frames if end_s is None else round(end_s * stored_rate)
+        if not 0 <= first < stop <= file.frames:
+            raise AudioError(
+                f"lasts {file.frames / stored_rate} s and has nothing from {start_s} to {end_s} s",
+                path,
+            )
+        file.seek(first)
+        samples = torch.from_numpy(file.read(stop - first, dtype="float32", always_2d=True))
+        if len(samples) != stop - first:
+            raise AudioError(
+                f"holds {first + len(samples)} of the {file.frames} samples announced", path
+            )
+    if channel is not None:
+        if not 0 <= channel < samples.shape[1]:
+            raise AudioError(f"has {samples.shape[1]} channel(s), none is number {channel}", path)
+        samples = samples[:, channel : channel + 1]  # (N, 1)
     if not torch.isfinite(samples).all():
         raise AudioError("holds NaN or infinite samples", path)
     if samples.shape[1] > 1:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,18 +17,23 @@ from sb_alexa.corpora.fresh_processes import map_in_fresh_processes
 from sb_alexa.corpora.random_streams import Purpose, stream
 from sb_alexa.corpora.reader_folder import UNFINISHED, ReaderFolder, write_reader
 from sb_alexa.corpora.sentences import PARTITIONS, CommandGrammar, SentenceSource, TextSentences
-from sb_alexa.corpora.speaker_table import SPEAKER_COLUMNS
-from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.synthesis import require_espeak
+from sb_alexa.corpora.synthetic_folder import (
+    SPEAKERS_CSV,
+    read_stamp,
+    speakers_csv,
+    text_sha256,
+    write_stamp,
+    write_text,
+)
 from sb_alexa.corpora.voices import check_hardness, make_speakers
 
 # Raised whenever the same arguments give other bytes than before.
 _FORMAT = 1
-_TABLES = ("SPEAKERS.TXT", "speakers.csv")
-_STAMP = "synthetic_corpus.json"
+_TABLES = ("SPEAKERS.TXT", SPEAKERS_CSV)
 # Each partition has its own block of reader ids, so a split's readers do not depend on the others.
 # Blocks are multiples of 16: readers run through accents and genders from the start of the block.
-_FIRST_READER = {"train": 10001, "dev": 20001, "test": 30001}
+FIRST_READER = {"train": 10001, "dev": 20001, "test": 30001}
 _MAX_READERS = 9999
 _FOLDER_NAME = re.compile(r"[\w.-]+")
 _MAX_UTTERANCES = 9999
@@ -172,7 +174,7 @@ def write_librispeech(
     arguments = _arguments(seed, splits, text_file, hardness)
     source = CommandGrammar() if text_file is None else TextSentences.from_file(text_file)
     readers = _readers(folder, seed, splits, hardness)
-    stamp = _read_stamp(folder, arguments)
+    stamp = read_stamp(folder, arguments)
     done = _finished(readers, stamp)
     if stamp.get("complete") and len(done) == len(readers) and _has_tables(folder):
         return folder
@@ -181,7 +183,7 @@ def write_librispeech(
     # Damaged readers go before the stamp does: a resumed run trusts the folders it finds.
     for leftover in (folder / UNFINISHED, *(reader.audio_folder for reader, _ in jobs)):
         shutil.rmtree(leftover, ignore_errors=True)
-    _write_atomically(folder / _STAMP, _as_json({"arguments": arguments, "complete": False}))
+    write_stamp(folder, {"arguments": arguments, "complete": False})
     with (
         tqdm(
             total=sum(reader.num_utterances for reader in readers),
@@ -232,7 +234,7 @@ def _readers(
     readers = []
     for split, spec in splits.items():
         partition = _partition(split)
-        first_id = _FIRST_READER[partition] + num_readers[partition]
+        first_id = FIRST_READER[partition] + num_readers[partition]
         num_readers[partition] += spec.num_speakers
         if num_readers[partition] > _MAX_READERS:
             raise ValueError(f"more than {_MAX_READERS} {partition} speakers in all; ask for fewer")
@@ -251,46 +253,13 @@ def _arguments(
     hardness: Mapping[str, Mapping[str, float]] | None,
 ) -> dict[str, Any]:
     """Return what decides the bytes of the corpus, as it is kept in the stamp."""
-    text_sha256 = None
-    if text_file is not None:
-        try:
-            text_sha256 = hashlib.sha256(Path(text_file).read_bytes()).hexdigest()
-        except OSError as error:
-            raise ValueError(f"cannot read text_file: {error}") from error
     return {
         "format": _FORMAT,
         "seed": seed,
         "splits": {split: asdict(spec) for split, spec in splits.items()},
-        "text_sha256": text_sha256,
+        "text_sha256": text_sha256(text_file),
         "hardness": check_hardness(hardness),
     }
-
-
-def _read_stamp(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
-    path = folder / _STAMP
-    if not path.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(
-                f"{folder} is not empty and holds no synthetic corpus; choose another folder"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        return {}
-    try:
-        stamp = json.loads(path.read_text(encoding="utf-8"))
-        earlier = stamp["arguments"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged; delete the folder and write it anew") from error
-    if earlier != arguments:
-        different = [
-            f"{key}: {earlier.get(key)} there, {value} asked for"
-            for key, value in arguments.items()
-            if earlier.get(key) != value
-        ]
-        raise ValueError(
-            f"{folder} holds a synthetic corpus made otherwise ({'; '.join(different)}); "
-            "choose another folder or delete this one"
-        )
-    return stamp
 
 
 def _finished(readers: list[ReaderFolder], stamp: dict[str, Any]) -> set[ReaderFolder]:
@@ -311,9 +280,7 @@ def _has_tables(folder: Path) -> bool:
 
 def _write_summary(folder: Path, readers: list[ReaderFolder], arguments: dict[str, Any]) -> None:
     """Write the tables of readers, then the stamp that declares the corpus complete."""
-    speakers_text, table = [_SPEAKERS_HEADER], io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(SPEAKER_COLUMNS)
+    speakers_text = [_SPEAKERS_HEADER]
     digest = hashlib.sha256()
     total_s = 0.0
     for reader in readers:
@@ -324,10 +291,9 @@ def _write_summary(folder: Path, readers: list[ReaderFolder], arguments: dict[st
             f"{who.speaker_id:<5}| {who.gender} | {reader.split:<16} | {duration_s / 60:<5.2f} "
             f"| Synthetic {who.accent}\n"
         )
-        row = [who.speaker_id, who.gender, who.accent, who.latitude, who.longitude]
-        rows.writerow([*row, who.zip_code, who.attribute_a, who.attribute_b, who.hardness])
-    for name, text in zip(_TABLES, ("".join(speakers_text), table.getvalue()), strict=True):
-        _write_atomically(folder / name, text)
+    table = speakers_csv(reader.speaker for reader in readers)
+    for name, text in zip(_TABLES, ("".join(speakers_text), table), strict=True):
+        write_text(folder / name, text)
         digest.update(hashlib.sha256(text.encode()).digest())
     stamp = {
         "arguments": arguments,
@@ -336,13 +302,4 @@ def _write_summary(folder: Path, readers: list[ReaderFolder], arguments: dict[st
         "hours": round(total_s / 3600, 4),
         "readers": {reader.name: reader.size_bytes() for reader in readers},
     }
-    _write_atomically(folder / _STAMP, _as_json(stamp))
-
-
-def _as_json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1) + "\n"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    with replaced_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_stamp(folder, stamp)

@@ -16,6 +16,9 @@ class Purpose(IntEnum):
     ENGINE = 3
     DELIVERY = 4
     ACOUSTICS = 5
+    MIXTURE = 6
+    ROOM = 7
+    SESSION = 8
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

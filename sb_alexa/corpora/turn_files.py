@@ -102,6 +102,29 @@ def write_turns(path: str | os.PathLike[str], sessions: Mapping[str, Sequence[Tu
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def check_turn_file(path: str | os.PathLike[str]) -> None:
+    """Refuse, before long work, a file whose name `write_turns` would refuse after it.
+
+    Arguments
+    ---------
+    path : str or path-like
+        The file that `write_turns` is going to write.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is none of its formats.
+
+    Example
+    -------
+    >>> check_turn_file("turns.rttm")
+    >>> check_turn_file("turns.txt")
+    Traceback (most recent call last):
+    ValueError: turns.txt: turns are kept in files that end in .json, .rttm, .stm, .ctm, not in ...
+    """
+    _format_of(Path(path), _WRITERS)
+
+
 def _format_of(path: Path, formats: Mapping[str, Any]) -> Any:
     if path.suffix.lower() not in formats:
         raise ValueError(

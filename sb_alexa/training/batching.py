@@ -6,9 +6,29 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.utils.data import Sampler
+
+
+class EpochDurations(Protocol):
+    """Durations of items that are made anew for every epoch, such as simulated mixtures.
+
+    Everything is a function of the epoch alone, the same in all processes.
+    """
+
+    def __len__(self) -> int:
+        """Items in every epoch."""
+        ...
+
+    def of_epoch(self, epoch: int) -> tuple[float, ...]:
+        """Seconds of each item of an epoch."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of all that decides the items."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,8 +43,8 @@ class BatchPlan:
 
     Arguments
     ---------
-    durations_s : tuple of float
-        Seconds of each utterance.
+    durations_s : tuple of float | EpochDurations
+        Seconds of each utterance; or what tells them for an epoch.
     batch_size : int
         Utterances in a global batch at most.
     max_batch_seconds : float | None
@@ -44,7 +64,7 @@ class BatchPlan:
     [[1, 3], [2, 0]]
     """
 
-    durations_s: tuple[float, ...]
+    durations_s: tuple[float, ...] | EpochDurations
     batch_size: int
     max_batch_seconds: float | None = None
     num_processes: int = 1
@@ -59,7 +79,7 @@ class BatchPlan:
             )
         if self.max_batch_seconds is not None and self.max_batch_seconds <= 0:
             raise ValueError(f"max_batch_seconds must be > 0 or null, got {self.max_batch_seconds}")
-        if not self.durations_s:
+        if not len(self.durations_s):
             raise ValueError(
                 "there are no utterances to batch; check the splits and the length limits"
             )
@@ -83,21 +103,23 @@ class BatchPlan:
             Utterance numbers, in each batch from longer to shorter.
         """
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
-        durations = torch.tensor(self.durations_s, dtype=torch.float64)
+        durations_s = self._of_epoch(epoch)
+        durations = torch.tensor(durations_s, dtype=torch.float64)
         keys = durations
         if self.shuffle:
             noise = torch.rand(len(durations), generator=generator, dtype=torch.float64)
             keys = durations * (0.8 + 0.4 * noise)
         order = torch.argsort(keys, descending=True, stable=True).tolist()
-        plan = self._cut(order)
+        plan = self._cut(order, durations_s)
         if self.shuffle:
             plan = [plan[i] for i in torch.randperm(len(plan), generator=generator).tolist()]
         return plan
 
     def fingerprint(self) -> str:
         """A hash of all that decides the plan except the number of processes."""
+        durations_s = self.durations_s
         content = (
-            self.durations_s,
+            durations_s if isinstance(durations_s, tuple) else durations_s.fingerprint(),
             self.batch_size,
             self.max_batch_seconds,
             self.seed,
@@ -105,16 +127,21 @@ class BatchPlan:
         )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
-    def _cut(self, order: Sequence[int]) -> list[list[int]]:
+    def _of_epoch(self, epoch: int) -> tuple[float, ...]:
+        if isinstance(self.durations_s, tuple):
+            return self.durations_s
+        return self.durations_s.of_epoch(epoch)
+
+    def _cut(self, order: Sequence[int], durations_s: Sequence[float]) -> list[list[int]]:
         limit = math.inf if self.max_batch_seconds is None else self.max_batch_seconds
         plan: list[list[int]] = [[]]
         longest = 0.0
         for index in order:
-            longest = max(longest, self.durations_s[index])
+            longest = max(longest, durations_s[index])
             padded = longest * (len(plan[-1]) + 1)
             if plan[-1] and (len(plan[-1]) >= self.batch_size or padded > limit):
                 plan.append([])
-                longest = self.durations_s[index]
+                longest = durations_s[index]
             plan[-1].append(index)
         return self._without_small_batches(plan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,23 @@ import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_on_main
 from speechbrain.utils.epoch_loop import EpochCounter
-from torch.utils.data import DataLoader
 
 from sb_alexa.corpora.feature_statistics import prepare_feature_statistics
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech
-from sb_alexa.corpora.manifest import Utterance, read_manifest
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
-from sb_alexa.inference.model_configuration import MODEL_KEYS, model_configuration
+from sb_alexa.inference.model_configuration import model_configuration
 from sb_alexa.inference.model_folder import write_model_folder
-from sb_alexa.training.batching import BatchPlan, ShardedBatchSampler
 from sb_alexa.training.checkpointing import AtomicCheckpointer
 from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
-from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
 from sb_alexa.training.interruption import TrainingStopped
 from sb_alexa.training.learning_curves import plot_learning_curves
 from sb_alexa.training.pretrained import load_pretrained
-from sb_alexa.training.processes import leave_group, rank_and_size
+from sb_alexa.training.processes import leave_group
+from sb_alexa.training.recipe_task import P, RecipeTask, required
 from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.run_log import RunLog
+from sb_alexa.training.speech_task import SpeechTask
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +43,12 @@ class RecipeResult:
     ---------
     output_folder : Path
         Logs, results and the model folder's files.
-    experiment : RecognitionExperiment
+    experiment : RecognitionExperiment | MultiTalkerExperiment
         With the tested parameters.
     """
 
     output_folder: Path
-    experiment: RecognitionExperiment
+    experiment: Any
 
 
 def run_recognition_recipe(
@@ -60,6 +58,12 @@ def run_recognition_recipe(
     prepare: Callable[[dict[str, Any]], PreparedLibriSpeech],
     known_keys: Iterable[str] = (),
 ) -> RecipeResult:
+    """`run_recipe` for one talker at a time, see `SpeechTask`."""
+    task = SpeechTask(experiment_class=experiment_class, prepare=prepare, known_keys=known_keys)
+    return run_recipe(argv, task)
+
+
+def run_recipe(argv: list[str], task: RecipeTask[P]) -> RecipeResult:
     """Run a recipe from its command line.
 
     A rerun of the same command resumes: what is prepared stays, training goes on from the last
@@ -69,12 +73,8 @@ def run_recognition_recipe(
     ---------
     argv : list of str
         ``recipe.yaml [--key=value ...] [SpeechBrain's run options]``.
-    experiment_class : type
-        The science: a `RecognitionExperiment` with `compute_forward` and `compute_objectives`.
-    prepare : Callable
-        Plain values of the YAML -> prepared corpus; called on the main process, then on the others.
-    known_keys : iterable of str
-        YAML keys that the recipe's own code reads.
+    task : RecipeTask
+        What is to be learned from what.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def run_recognition_recipe(
         After a request to stop; rerun to resume.
     """
     configuration = Configuration.from_arguments(argv)
-    configuration.check_keys({*TRAINING_KEYS, *known_keys})
+    configuration.check_keys({*TRAINING_KEYS, *task.known_keys})
     values = configuration.values()
     ddp_init_group(configuration.run_options)  # does nothing without torchrun
     folder = prepared_in = Path(values["output_folder"])
@@ -97,30 +97,30 @@ def run_recognition_recipe(
         folder = folder / "debug"
         run_on_main(shutil.rmtree, args=[folder], kwargs={"ignore_errors": True})
     _open_run_folder(folder, configuration)
-    run_on_main(prepare, args=[values])
-    prepared = prepare(values)  # the other processes read what the main one wrote
-    word_pieces_path = _required(prepared.tokenizer_model, "training splits")
+    run_on_main(task.prepare, args=[values])
+    prepared = task.prepare(values)  # the other processes read what the main one wrote
+    word_pieces_path = required(task.speech(prepared).tokenizer_model)
     word_pieces = WordPieces(word_pieces_path)
-    configuration = configuration.with_overrides({"num_labels": word_pieces.num_labels})
+    configuration = configuration.with_overrides(task.label_keys(word_pieces))
     # Before hours of training: a configuration that could not be opened again is refused here.
-    model_yaml = model_configuration(configuration.resolved_text())
+    model_yaml = model_configuration(configuration.resolved_text(), keys=task.model_keys)
     hparams = configuration.build()
-    _load_statistics(prepared, hparams, prepared_in)
+    _load_statistics(task.speech(prepared), hparams, prepared_in)
     if hparams["pretrained_folder"] is not None:
         load_pretrained(hparams["modules"], hparams["pretrained_folder"])
-    experiment = _experiment(experiment_class, configuration, hparams, word_pieces, folder)
+    experiment = _experiment(task.experiment_class, configuration, hparams, word_pieces, folder)
     try:
-        _train(experiment, prepared)
+        _train(experiment, task, prepared)
     except TrainingStopped as stopped:
         logger.info("%s", stopped)
         raise
-    _test(experiment, prepared)
+    _test(experiment, task, prepared)
     if if_main_process():
         write_model_folder(
             folder,
             configuration=model_yaml,
             # A loss with weights of its own stays behind.
-            modules={k: m for k, m in experiment.raw_modules.items() if k in MODEL_KEYS},
+            modules={k: m for k, m in experiment.raw_modules.items() if k in task.model_keys},
             word_pieces_path=word_pieces_path,
         )
         if plot_learning_curves(folder) is None:
@@ -151,7 +151,7 @@ def _load_statistics(prepared: PreparedLibriSpeech, hparams: dict[str, Any], fol
     run_on_main(
         prepare_feature_statistics,
         kwargs={
-            "manifest_path": _required(prepared.train_csv, "training splits"),
+            "manifest_path": required(prepared.train_csv),
             "data_root": prepared.data_root,
             "save_path": path,
             "features": hparams["log_mel"],
@@ -162,12 +162,12 @@ def _load_statistics(prepared: PreparedLibriSpeech, hparams: dict[str, Any], fol
 
 
 def _experiment(
-    experiment_class: type[RecognitionExperiment],
+    experiment_class: type[Any],
     configuration: Configuration,
     hparams: dict[str, Any],
     word_pieces: WordPieces,
     folder: Path,
-) -> RecognitionExperiment:
+) -> Any:
     limit = hparams["number_of_epochs"]
     if limit is None and hparams["num_steps"] is None:
         raise ValueError("set number_of_epochs or num_steps: training needs an end")
@@ -195,80 +195,19 @@ def _experiment(
     )
 
 
-def _train(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> None:
-    h = experiment.hparams
-    utterances = read_manifest(_required(prepared.train_csv, "training splits"), prepared.data_root)
-    if h.max_utterance_seconds is not None:
-        kept = [u for u in utterances if u.duration_s <= h.max_utterance_seconds]
-        if len(kept) < len(utterances):
-            logger.info(
-                "%d of %d training utterances are longer than max_utterance_seconds=%g: left out",
-                len(utterances) - len(kept), len(utterances), h.max_utterance_seconds,
-            )  # fmt: skip
-        utterances = kept
-    train = _loader(
-        experiment,
-        utterances,
-        shuffle=True,
-        batch_size=h.batch_size,
-        max_batch_seconds=h.max_batch_seconds,
-    )
+def _train(experiment: Any, task: RecipeTask[P], prepared: P) -> None:
+    train = task.train_loader(experiment, prepared)
     experiment.train_sampler = train.batch_sampler
-    valid = None
-    if prepared.dev_csv is not None:
-        valid = _evaluation_loader(experiment, read_manifest(prepared.dev_csv, prepared.data_root))
+    valid = task.valid_loader(experiment, prepared)
     started = time.time()
-    experiment.fit(h.epoch_counter, train, valid)
+    experiment.fit(experiment.hparams.epoch_counter, train, valid)
     logger.info("training took %.1f minutes in this run", (time.time() - started) / 60)
 
 
-def _test(experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> None:
-    if not prepared.test_csv:
+def _test(experiment: Any, task: RecipeTask[P], prepared: P) -> None:
+    loaders = task.test_loaders(experiment, prepared)
+    if not loaders:
         experiment.on_evaluate_start(min_key="WER")  # the model folder gets the best parameters
-    for name, csv in prepared.test_csv.items():
+    for name, loader in loaders.items():
         experiment.test_name = name
-        loader = _evaluation_loader(experiment, read_manifest(csv, prepared.data_root))
         experiment.evaluate(loader, min_key="WER")
-
-
-def _evaluation_loader(
-    experiment: RecognitionExperiment, utterances: Sequence[Utterance]
-) -> DataLoader[SpeechBatch]:
-    return _loader(
-        experiment, utterances, shuffle=False, batch_size=experiment.hparams.batch_size_valid
-    )
-
-
-def _loader(
-    experiment: RecognitionExperiment,
-    utterances: Sequence[Utterance],
-    *,
-    shuffle: bool,
-    batch_size: int,
-    max_batch_seconds: float | None = None,
-) -> DataLoader[SpeechBatch]:
-    """Limits are those of one process."""
-    h = experiment.hparams
-    rank, size = rank_and_size()
-    plan = BatchPlan(
-        durations_s=tuple(utterance.duration_s for utterance in utterances),
-        batch_size=batch_size * size,
-        max_batch_seconds=None if max_batch_seconds is None else max_batch_seconds * size,
-        num_processes=size if shuffle else 1,
-        seed=h.seed,
-        shuffle=shuffle,
-    )
-    dataset = SpeechDataset(
-        utterances,
-        encode=experiment.word_pieces.encode,
-        sample_rate=h.sample_rate,
-        cache_audio=h.cache_audio and shuffle,
-    )
-    sampler = ShardedBatchSampler(plan, rank=rank, num_processes=size)
-    return speech_loader(dataset, sampler, num_workers=h.num_workers)
-
-
-def _required(path: Path | None, what: str) -> Path:
-    if path is None:
-        raise ValueError(f"the recipe needs {what}; name at least one")
-    return path

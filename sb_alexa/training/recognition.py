@@ -6,20 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import speechbrain as sb
-from speechbrain.utils.distributed import if_main_process
 
 from sb_alexa.corpora.stamp import replaced_atomically
-from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.metrics.bootstrap import bootstrap_interval
 from sb_alexa.metrics.error_rate import ErrorCounts, word_errors
 from sb_alexa.metrics.gate_statistics import GateCounts
 from sb_alexa.training.dataio import SpeechBatch
-from sb_alexa.training.experiment import Experiment
-from sb_alexa.training.processes import gather_lists
-from sb_alexa.training.run_log import RunLog
+from sb_alexa.training.logged_experiment import LoggedExperiment
 from sb_alexa.transducer.hypothesis import Hypothesis
 
 
@@ -48,34 +41,17 @@ class UtteranceResult:
     spent: GateCounts | None = None
 
 
-class RecognitionExperiment(Experiment):
-    """An experiment whose validation and test measure word errors.
+class RecognitionExperiment(LoggedExperiment):
+    """An experiment whose validation and test measure word errors of single talkers.
 
     `compute_forward` and `compute_objectives` come from the recipe; in validation and test, the
-    latter calls `record` with the hypotheses. Each process recognises its share of the utterances;
-    results are put together.
+    latter calls `record` with the hypotheses.
 
     Arguments
     ---------
-    word_pieces : WordPieces
-        Labels <-> text.
-    log : RunLog
-        Receives training loss, validation and test results.
     **kwargs : object
-        See `Experiment`.
+        See `LoggedExperiment`.
     """
-
-    log_interval_steps = 10
-
-    def __init__(self, *, word_pieces: WordPieces, log: RunLog, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.word_pieces = word_pieces
-        self.log = log
-        self.results: list[UtteranceResult] = []
-        self.valid_wer: float | None = None
-        self.test_name = "test"
-        self.dropped_ctc_terms = 0
-        self._logged = (0.0, 0)
 
     def record(
         self,
@@ -106,74 +82,13 @@ class RecognitionExperiment(Experiment):
             )
             self.results.append(result)
 
-    def is_candidate(self) -> bool:
-        """Whether the parameters of now may be chosen for the test by their WER."""
-        return True
-
-    def progress(self) -> dict[str, str]:
-        """Loss of the epoch, last validation WER, learning rate."""
-        shown = super().progress()
-        if self.valid_wer is not None:
-            shown["valid_wer"] = f"{self.valid_wer:.1f}%"
-        if self.hparams.num_steps:
-            shown["step"] = f"{self.optimizer_step}/{self.hparams.num_steps}"
-        return shown
-
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
-        self.log.forget_after(self.optimizer_step)
-
-    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        self.results = []
-        if stage == sb.Stage.TRAIN:
-            self.dropped_ctc_terms = 0
-            self._logged = (self.loss_sum, self.loss_count)
-
-    def on_fit_batch_end(self, batch: Any, outputs: Any, loss: Any, should_step: bool) -> None:
-        if should_step and self.optimizer_step % self.log_interval_steps == 0:
-            loss_sum, count = self.loss_sum - self._logged[0], self.loss_count - self._logged[1]
-            self._logged = (self.loss_sum, self.loss_count)
-            if count:
-                self.log.write(self._event("train", loss=loss_sum / count))
-
-    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
-        if stage == sb.Stage.TRAIN:
-            event = self._event("train", loss=self.average_loss, end_of_epoch=True)
-            dropped = sum(gather_lists([self.dropped_ctc_terms]))
-            if dropped:
-                event["dropped_ctc_terms"] = dropped
-            self.log.write(event)
-            return
-        results = gather_lists(self.results)
+    def figures(self, results: Sequence[UtteranceResult]) -> dict[str, float]:
         total = sum((result.counts for result in results), ErrorCounts())
         loss = sum(result.loss for result in results) / max(len(results), 1)
-        if stage == sb.Stage.VALID:
-            self.valid_wer = total.error_rate
-            self.log.write(
-                self._event("valid", loss=loss, wer=total.error_rate, **_gate_figures(results))
-            )
-            # Without the key, a checkpoint is kept while it is new, and never chosen for the test.
-            figures = {"WER": total.error_rate} if self.is_candidate() else {}
-            self.save_epoch(epoch, **figures)
-            return
-        self.log.forget_test(self.test_name)
-        figures = {"loss": loss, "wer": total.error_rate, **_gate_figures(results)}
-        self.log.write(self._event("test", split=self.test_name, **figures))
-        if if_main_process():
-            write_results(self.log.folder, self.test_name, results)
-        self.on_split_tested(figures)
+        return {"loss": loss, "wer": total.error_rate, **_gate_figures(results)}
 
-    def on_split_tested(self, figures: dict[str, float]) -> None:
-        """Called after the test of a split, with its figures; does nothing."""
-
-    def _event(self, name: str, **figures: Any) -> dict[str, Any]:
-        return {
-            "event": name,
-            "step": self.optimizer_step,
-            "epoch": self.epoch,
-            "seconds": round(self.seconds_training, 3),
-            **figures,
-        }
+    def write_results(self, results: Sequence[UtteranceResult]) -> None:
+        write_results(self.log.folder, self.test_name, results)
 
 
 def write_results(folder: Path, split: str, results: Sequence[UtteranceResult]) -> None:

@@ -59,3 +59,33 @@ def test_a_folder_with_something_else_is_refused(
 def test_zero_hours_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["corpus", str(tmp_path / "c"), "--hours", "0"]) == 2
     assert "hours_of_training must be > 0" in capsys.readouterr().err
+
+
+def test_conversations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "corpus"
+    sizes = ["--num-sessions", "1", "--minutes", "0.1", "--num-workers", "1"]
+    assert cli.main(["corpus", str(folder), "--layout", "LibriCSS", *sizes]) == 0
+    assert len(list(folder.glob("*/*_session0_*/record/raw_recording.wav"))) == 6
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[:2]] == [
+        ["0L", "1", "sessions"],
+        ["0S", "1", "sessions"],
+    ]
+    assert lines[5].startswith("OV40") and lines[5].endswith("40.0 % overlap")
+    assert lines[6].endswith(f"hours of synthetic conversation in {folder}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layout", "LibriCSS", "--hours", "3"], "--hours belongs to --layout librispeech"),
+        (["--minutes", "3"], "--minutes belongs to --layout libricss, not to librispeech"),
+        (["--layout", "LibriCSS", "--num-sessions", "0"], "num_sessions must be a whole number"),
+    ],
+)
+def test_sizes_of_another_layout_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.main(["corpus", str(tmp_path / "c"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()

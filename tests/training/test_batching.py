@@ -82,3 +82,30 @@ def test_validation_counts_every_utterance_once_however_few(
     shards = [ShardedBatchSampler(plan, rank=rank, num_processes=size) for rank in range(size)]
     used = [index for shard in shards for batch in shard for index in batch]
     assert sorted(used) == list(range(len(durations)))
+
+
+class Growing:
+    """Three items that last longer in every epoch."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def of_epoch(self, epoch: int) -> tuple[float, ...]:
+        return (1.0 * epoch, 5.0, 2.0 * epoch)
+
+    def fingerprint(self) -> str:
+        return "growing"
+
+
+def test_durations_may_depend_on_the_epoch() -> None:
+    plan = BatchPlan(Growing(), batch_size=2, max_batch_seconds=10.0, shuffle=False)
+    assert plan.batches(1) == [[1, 2], [0]]
+    assert plan.batches(4) == [[2], [1, 0]]
+    assert (
+        plan.fingerprint()
+        == BatchPlan(
+            Growing(), batch_size=2, max_batch_seconds=10.0, num_processes=2, shuffle=False
+        ).fingerprint()
+    )
+    with pytest.raises(ValueError, match="4 processes cannot share 3 utterances"):
+        BatchPlan(Growing(), batch_size=4, num_processes=4)

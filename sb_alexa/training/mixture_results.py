@@ -1,0 +1,203 @@
+"""What a multi-talker recogniser made of a mixture, and the figures of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sb_alexa.metrics.bootstrap import bootstrap_interval, bootstrap_ratio
+from sb_alexa.metrics.bootstrap_statistic import bootstrap_statistic
+from sb_alexa.metrics.emitted_turn import emitted_turns
+from sb_alexa.metrics.endpointing import EndpointCounts, endpoint_counts
+from sb_alexa.metrics.error_rate import ErrorCounts
+from sb_alexa.metrics.multitalker_error_rate import orc_errors
+from sb_alexa.metrics.turn_counts import TurnCounts, count_turns_right
+from sb_alexa.metrics.turn_latency import TurnLatency, turn_latency
+from sb_alexa.multitalker.arrangement import arrange_turns
+from sb_alexa.multitalker.targets import count_turns
+from sb_alexa.multitalker.turn_tokens import TurnTokens
+from sb_alexa.training.mixture_batch import MixtureInfo
+from sb_alexa.transducer.hypothesis import Hypothesis
+
+OVERALL = "all"
+
+
+@dataclass(frozen=True)
+class MixtureCounts:
+    """Addable counts of one mixture or of many.
+
+    Arguments
+    ---------
+    words : ErrorCounts
+        Of the best assignment of reference turns to channels (ORC).
+    turns : TurnCounts
+        Whether the number of turns was right.
+    latency : TurnLatency
+        When turns and words came out.
+    endpoints : EndpointCounts | None
+        What ending a turn at ``<eot>`` would cost; None without such a token.
+    """
+
+    words: ErrorCounts = ErrorCounts()
+    turns: TurnCounts = TurnCounts()
+    latency: TurnLatency = field(default_factory=TurnLatency)
+    endpoints: EndpointCounts | None = None
+
+    def __add__(self, other: MixtureCounts) -> MixtureCounts:
+        endpoints = self.endpoints if other.endpoints is None else other.endpoints
+        if self.endpoints is not None and other.endpoints is not None:
+            endpoints = self.endpoints + other.endpoints
+        return MixtureCounts(
+            self.words + other.words,
+            self.turns + other.turns,
+            self.latency + other.latency,
+            endpoints,
+        )
+
+
+@dataclass(frozen=True)
+class MixtureResult:
+    """One recognised mixture.
+
+    Arguments
+    ---------
+    info : MixtureInfo
+        Names and reference turns.
+    texts : tuple of str
+        Words of each channel, turn tokens removed.
+    hypotheses : tuple of Hypothesis
+        Labels of each channel.
+    counts : MixtureCounts
+        How right they are.
+    loss : float
+        Loss of its batch in nats per mixture; NaN for a batch without labels.
+    """
+
+    info: MixtureInfo
+    texts: tuple[str, ...]
+    hypotheses: tuple[Hypothesis, ...]
+    counts: MixtureCounts
+    loss: float
+
+
+def mixture_result(
+    info: MixtureInfo,
+    hypotheses: Sequence[Hypothesis],
+    *,
+    tokens: TurnTokens,
+    decode: Callable[[list[int]], str],
+    seconds_per_frame: float,
+    look_ahead_s: float = 0.0,
+    loss: float = float("nan"),
+) -> MixtureResult:
+    """Compare what was recognised in a mixture with what was said.
+
+    Arguments
+    ---------
+    info : MixtureInfo
+        Reference turns.
+    hypotheses : sequence of Hypothesis
+        One for each channel.
+    tokens : TurnTokens
+        Labels of turn tokens.
+    decode : Callable
+        Word pieces to text.
+    seconds_per_frame, look_ahead_s : float
+        A label of frame t came out when (t + 1) frames and the look-ahead had been read.
+    loss : float
+        Of its batch.
+
+    Returns
+    -------
+    MixtureResult
+        Latencies and end points only where the channels can hold the reference.
+    """
+    texts = tuple(decode(list(tokens.strip(one.tokens))) for one in hypotheses)
+    found = count_turns([one.tokens for one in hypotheses], tokens)
+    emitted = [
+        emitted_turns(
+            one.tokens,
+            [(frame + 1) * seconds_per_frame + look_ahead_s for frame in one.frames],
+            start=tokens.start,
+            end=tokens.end,
+            change=tokens.change,
+            confidences=one.confidences,
+        )
+        for one in hypotheses
+    ]
+    latency, endpoints = TurnLatency(), None
+    try:
+        said = arrange_turns(info.turns, len(hypotheses)).by_channel
+    except ValueError:  # three at once: which channel should have which turn is not defined
+        said = None
+    if said is not None:
+        latency = turn_latency(said, emitted)
+        if tokens.end is not None:
+            endpoints = endpoint_counts(said, emitted, closed_turns=tokens.closed_turns)
+    counts = MixtureCounts(
+        orc_errors(info.turns, texts), count_turns_right(len(info.turns), found), latency, endpoints
+    )
+    return MixtureResult(info, texts, tuple(hypotheses), counts, loss)
+
+
+def figures_by_condition(results: Sequence[MixtureResult]) -> dict[str, dict[str, Any]]:
+    """The figures of each condition and of all, with intervals by session.
+
+    Arguments
+    ---------
+    results : sequence of MixtureResult
+        Of one test set.
+
+    Returns
+    -------
+    dict
+        By condition, `all` last: `wer` (ORC), `turn_accuracy`, latencies and so on; intervals where
+        there are two sessions or more.
+    """
+    conditions = sorted({result.info.condition for result in results})
+    chosen = {name: [one for one in results if one.info.condition == name] for name in conditions}
+    return {name: _figures(some) for name, some in {**chosen, OVERALL: list(results)}.items()}
+
+
+def _figures(results: Sequence[MixtureResult]) -> dict[str, Any]:
+    by_session: dict[str, MixtureCounts] = {}
+    for result in results:
+        before = by_session.get(result.info.session, MixtureCounts())
+        by_session[result.info.session] = before + result.counts
+    sessions = list(by_session.values())
+    total = sum(sessions, MixtureCounts())
+    figures: dict[str, Any] = {
+        "wer": total.words.error_rate,
+        "turn_accuracy": total.turns.accuracy,
+        "turn_accuracy_above_two": total.turns.accuracy_above_two,
+        "errors": total.words.errors,
+        "words": total.words.words,
+        "groups": total.turns.groups,
+        "sessions": len(sessions),
+    }
+    if len(sessions) > 1:
+        figures["wer_low"], figures["wer_high"] = bootstrap_interval(
+            [one.words for one in sessions]
+        )
+        right = [(100.0 * one.turns.right, float(one.turns.groups)) for one in sessions]
+        figures["turn_accuracy_low"], figures["turn_accuracy_high"] = bootstrap_ratio(right)
+    for name in ("end_point", "last_piece", "start_point", "first_piece"):
+        latencies = getattr(total.latency, name)
+        for statistic in ("mean_ms", "p50_ms", "p90_ms"):
+            figures[f"{name}_{statistic}"] = getattr(latencies, statistic)
+        if len(sessions) > 1 and latencies.values_ms:
+            low, high = bootstrap_statistic(
+                [one.latency for one in sessions],
+                lambda one, name=name: getattr(one, name).p50_ms,  # type: ignore[misc]
+                num_samples=500,
+            )
+            figures[f"{name}_p50_ms_low"], figures[f"{name}_p50_ms_high"] = low, high
+    if total.endpoints is not None:
+        for latency_ms in (300, 600):
+            rate = total.endpoints.false_cutoff_rate(latency_ms=latency_ms)
+            figures[f"false_cutoff_rate_at_{latency_ms}_ms"] = rate
+        for rate in (5, 10):
+            latency_ms = total.endpoints.latency_ms(false_cutoff_rate=rate)
+            figures[f"latency_ms_at_{rate}_percent"] = latency_ms
+    return figures
