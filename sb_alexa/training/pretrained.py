@@ -10,6 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from sb_alexa.encoders.separation import SeparationEncoder
 from sb_alexa.inference.model_folder import WEIGHTS
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ def load_pretrained(modules: Mapping[str, nn.Module], folder: str | Path) -> Non
 
     Parameters that the folder lacks keep their initial values; weights of the folder that the
     modules lack are left out. Both are said in the log, so that an architecture may change between
-    the two. A checkpoint of the training itself, if there is one, is loaded later and wins.
+    the two. A separation encoder with several channels starts from one with a single channel by
+    copying it. A checkpoint of the training itself, if there is one, is loaded later and wins.
 
     Arguments
     ---------
@@ -47,6 +49,7 @@ def load_pretrained(modules: Mapping[str, nn.Module], folder: str | Path) -> Non
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not safetensors: {error}") from error
     own = nn.ModuleDict(dict(modules)).state_dict()
+    tensors = _adapted(modules, tensors)
     shared = {name: tensor for name, tensor in tensors.items() if name in own}
     _check(own, shared, path)
     nn.ModuleDict(dict(modules)).load_state_dict(shared, strict=False)
@@ -57,6 +60,17 @@ def load_pretrained(modules: Mapping[str, nn.Module], folder: str | Path) -> Non
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             logger.info("%d tensors %s: %s%s", len(names), what, ", ".join(names[:5]), more)
+
+
+def _adapted(modules: Mapping[str, nn.Module], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Let modules that can start from the weights of a smaller one say how."""
+    adapted = dict(tensors)
+    for key, module in modules.items():
+        if isinstance(module, SeparationEncoder):
+            prefix = f"{key}."
+            part = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            adapted |= {prefix + n: t for n, t in module.adapted_weights(part).items()}
+    return adapted
 
 
 def _check(own: Mapping[str, Tensor], shared: Mapping[str, Tensor], path: Path) -> None:
