@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,10 @@ from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
 from sb_alexa.nn.gates import Gates
 from sb_alexa.nn.recurrent_arbitrator import RecurrentArbitrator
 from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
+from sb_alexa.training.recipe_task import RecipeTask
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(ROOT.glob("recipes/*/*/hparams/*.yaml"))
-RECIPE_KEYS = {"log_mel", "normalize", "transducer_loss", "gate_schedule", "compute_cost"}
 HPARAMS = ROOT / "recipes/LibriSpeech/ASR/hparams"
 MILLION = 1e6
 # Arbitrators of the paper: class, how many, and the millions of parameters and of operations.
@@ -34,15 +37,29 @@ def load(path: Path, **changes: object) -> Configuration:
     return Configuration.from_file(path, {"data_folder": "nowhere", **changes})
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@lru_cache
+def task_of(recipe: Path) -> RecipeTask[Any]:
+    """What a recipe's script runs."""
+    spec = importlib.util.spec_from_file_location("_recipe", recipe / "train.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["_recipe"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.TASK
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parts[-4]}-{path.stem}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_every_key_is_read_and_every_model_opens_again(path: Path) -> None:
-    configuration = load(path)
-    configuration.check_keys({*TRAINING_KEYS, *RECIPE_KEYS})
-    text = model_configuration(configuration.resolved_text())
+    configuration, task = load(path), task_of(path.parent.parent)
+    configuration.check_keys({*TRAINING_KEYS, *task.known_keys})
+    text = model_configuration(configuration.resolved_text(), keys=task.model_keys)
     assert "!apply" not in text and "!new:" in text
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_every_model_hears_and_emits(path: Path) -> None:
     # Untrained, a model emits as many symbols for every frame as it may.
     hparams = load(path, max_symbols_per_frame=1).build()
@@ -58,7 +75,7 @@ def test_every_model_hears_and_emits(path: Path) -> None:
     assert hparams["lr_schedule"](1) > 0 and hparams["loss_schedule"](1).ctc >= 0
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_an_ablation_is_a_short_list_of_differences(path: Path) -> None:
     lines = path.read_text().splitlines()
     settings = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -89,7 +106,7 @@ def test_the_parity_model_has_the_parameters_of_the_paper_s_table() -> None:
         assert ours == pytest.approx(published, rel=0.01), name
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_the_readme_states_the_parameters_of_every_model(path: Path) -> None:
     modules = load(path).build()["modules"]
     trained_only = {"ctc_head", "transducer_loss"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class MixtureTask(RecipeTask[PreparedMixtures]):
         A `MultiTalkerExperiment` with `compute_forward` and `compute_objectives`.
     prepare : Callable
         Plain values of the YAML -> prepared corpora.
-    known_keys : frozenset of str
+    known_keys : iterable of str
         YAML keys that the recipe's own code reads.
     """
 
@@ -75,10 +75,10 @@ class MixtureTask(RecipeTask[PreparedMixtures]):
         *,
         experiment_class: type[MultiTalkerExperiment],
         prepare: Callable[[dict[str, Any]], PreparedMixtures],
-        known_keys: frozenset[str] = frozenset(),
+        known_keys: Iterable[str] = (),
     ) -> None:
         self.experiment_class = experiment_class
-        self.known_keys = KEYS | known_keys
+        self.known_keys = KEYS.union(known_keys)
         self._prepare = prepare
 
     def prepare(self, values: dict[str, Any]) -> PreparedMixtures:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,7 @@ from sb_alexa.training.learning_curves import plot_learning_curves
 from sb_alexa.training.pretrained import load_pretrained
 from sb_alexa.training.processes import leave_group
 from sb_alexa.training.recipe_task import P, RecipeTask, required
-from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.run_log import RunLog
-from sb_alexa.training.speech_task import SpeechTask
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +46,6 @@ class RecipeResult:
 
     output_folder: Path
     experiment: Any
-
-
-def run_recognition_recipe(
-    argv: list[str],
-    *,
-    experiment_class: type[RecognitionExperiment],
-    prepare: Callable[[dict[str, Any]], PreparedLibriSpeech],
-    known_keys: Iterable[str] = (),
-) -> RecipeResult:
-    """`run_recipe` for one talker at a time, see `SpeechTask`."""
-    task = SpeechTask(experiment_class=experiment_class, prepare=prepare, known_keys=known_keys)
-    return run_recipe(argv, task)
 
 
 def run_recipe(argv: list[str], task: RecipeTask[P]) -> RecipeResult:

@@ -134,22 +134,19 @@ def prepare(values: dict[str, Any]) -> PreparedMixtures:
     return PreparedMixtures(sources, meetings)
 
 
+TASK = MixtureTask(
+    experiment_class=MultiTalkerASR,
+    prepare=prepare,
+    known_keys={
+        "transducer_loss", "end_of_turn_penalty", "masking_loss", "masking_weight",
+        "masking_collar_s",
+    },
+)  # fmt: skip
+
+
 def main(argv: list[str]) -> RecipeResult:
     """Run the recipe; `argv` is the command line without the program's name."""
-    task = MixtureTask(
-        experiment_class=MultiTalkerASR,
-        prepare=prepare,
-        known_keys=frozenset(
-            {
-                "transducer_loss",
-                "end_of_turn_penalty",
-                "masking_loss",
-                "masking_weight",
-                "masking_collar_s",
-            }
-        ),
-    )
-    return run_recipe(argv, task)
+    return run_recipe(argv, TASK)
 
 
 if __name__ == "__main__":

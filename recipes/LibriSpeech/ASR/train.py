@@ -24,8 +24,9 @@ from sb_alexa.nn.gates import Gates
 from sb_alexa.training.dataio import SpeechBatch
 from sb_alexa.training.gated_recognition import GatedRecognitionExperiment
 from sb_alexa.training.interruption import run_script
-from sb_alexa.training.recipe import RecipeResult, run_recognition_recipe
+from sb_alexa.training.recipe import RecipeResult, run_recipe
 from sb_alexa.training.schedules import LossWeights
+from sb_alexa.training.speech_task import SpeechTask
 from sb_alexa.transducer.ctc_best_path import ctc_best_path
 from sb_alexa.transducer.hypothesis import Hypothesis
 
@@ -124,14 +125,16 @@ def prepare(values: dict[str, Any]) -> PreparedLibriSpeech:
     )
 
 
+TASK = SpeechTask(
+    experiment_class=TransducerASR,
+    prepare=prepare,
+    known_keys={"log_mel", "normalize", "transducer_loss", "gate_schedule", "compute_cost"},
+)
+
+
 def main(argv: list[str]) -> RecipeResult:
     """Run the recipe; `argv` is the command line without the program's name."""
-    return run_recognition_recipe(
-        argv,
-        experiment_class=TransducerASR,
-        prepare=prepare,
-        known_keys={"log_mel", "normalize", "transducer_loss", "gate_schedule", "compute_cost"},
-    )
+    return run_recipe(argv, TASK)
 
 
 if __name__ == "__main__":
