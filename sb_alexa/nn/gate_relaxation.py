@@ -49,6 +49,9 @@ class GateRelaxation:
         kappa, >= 0.
     straight_through : bool
         Gates of 0 and 1 without noise; temperature and noise do nothing.
+    frozen : bool
+        Straight-through gates without a gradient: what decides stays as it is, and what is decided
+        about adapts to it.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class GateRelaxation:
     temperature: float = 1.0
     noise_scale: float = 0.0
     straight_through: bool = False
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not self.noise_scale >= 0:
@@ -81,6 +85,8 @@ class GateRelaxation:
                 "temperature must be > 0 and noise_scale >= 0, got "
                 f"{self.temperature} and {self.noise_scale}; the paper ends at 1e-5 and 1"
             )
+        if self.frozen and not self.straight_through:
+            raise ValueError("frozen gates are gates of 0 and 1: set straight_through=True too")
 
     def __call__(self, logits: Tensor, limit: float = 0.0) -> RelaxedGates:
         """Relax keep probabilities.
@@ -100,6 +106,7 @@ class GateRelaxation:
         # In half precision a division by 1e-5 would overflow.
         logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.straight_through:
+            logits = logits.detach() if self.frozen else logits
             on = logits > limit
             soft, log_soft = logits.sigmoid(), F.logsigmoid(logits)
             value = on.to(soft.dtype) + (soft - soft.detach())

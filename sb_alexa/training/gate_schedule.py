@@ -55,6 +55,8 @@ class TwoPhaseGateSchedule:
     straight_through_steps : int
         Steps at the end of the second phase with gates of 0 and 1, see `GateRelaxation`; 0 is the
         paper.
+    freeze_gates : bool
+        The straight-through steps train everything but the gates.
 
     Raises
     ------
@@ -70,8 +72,8 @@ class TwoPhaseGateSchedule:
     -------
     >>> schedule = TwoPhaseGateSchedule(phase_one_steps=100, num_steps=300, cost_weight=10.0)
     >>> schedule(100)
-    GatePhase(relaxation=GateRelaxation(temperature=1.0, noise_scale=0.0, straight_through=False),
-        cost_weight=0.0)
+    GatePhase(relaxation=GateRelaxation(temperature=1.0, noise_scale=0.0, straight_through=False,
+        frozen=False), cost_weight=0.0)
     >>> schedule(150).relaxation.noise_scale, schedule(150).cost_weight, schedule(250).cost_weight
     (0.25, 5.0, 10.0)
     """
@@ -83,6 +85,7 @@ class TwoPhaseGateSchedule:
     final_temperature: float = 1e-5
     final_noise_scale: float = 1.0
     straight_through_steps: int = 0
+    freeze_gates: bool = False
 
     def __post_init__(self) -> None:
         if self.num_steps is None:
@@ -161,7 +164,9 @@ class TwoPhaseGateSchedule:
         weight = self.cost_weight * (min(1.0, into / ramp_steps) if ramp_steps else 1.0)
         if into > self.relaxed_steps:
             hard = self.straight_through_steps > 0
-            last = GateRelaxation(self.final_temperature, self.final_noise_scale, hard)
+            last = GateRelaxation(
+                self.final_temperature, self.final_noise_scale, hard, hard and self.freeze_gates
+            )
             return GatePhase(last, weight)
         progress = into / self.relaxed_steps
         temperature = 1.0 + progress * (self.final_temperature - 1.0)

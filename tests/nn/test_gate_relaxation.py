@@ -68,6 +68,17 @@ def test_straight_through_gates_are_those_of_evaluation_with_soft_gradients() ->
     assert torch.allclose(gradient[3:], 1 - logits[3:].sigmoid())
 
 
+def test_frozen_gates_are_the_same_without_a_gradient() -> None:
+    logits = torch.tensor([-3.0, -0.1, 0.1, 3.0], requires_grad=True)
+    learning = GateRelaxation(straight_through=True)(logits)
+    frozen = GateRelaxation(straight_through=True, frozen=True)(logits)
+    assert torch.equal(frozen.value, learning.value)
+    assert torch.equal(frozen.log_value, learning.log_value)
+    assert learning.value.requires_grad and not frozen.value.requires_grad
+    with pytest.raises(ValueError, match="set straight_through=True too"):
+        GateRelaxation(frozen=True)
+
+
 @pytest.mark.parametrize(
     ("temperature", "noise_scale"),
     [(0.0, 0.0), (-1.0, 0.0), (1.0, -0.1), (float("nan"), 0.0), (1.0, float("nan"))],

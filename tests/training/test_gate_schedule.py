@@ -56,6 +56,12 @@ def test_the_cost_has_risen_before_gates_are_hard() -> None:
     assert one(70).cost_weight == 8.0
 
 
+def test_gates_can_be_frozen_while_they_are_hard() -> None:
+    one = schedule(straight_through_steps=20, freeze_gates=True)
+    assert [one(step).relaxation.frozen for step in range(61, 101)] == [False] * 20 + [True] * 20
+    assert not schedule(freeze_gates=True)(100).relaxation.frozen  # without such steps
+
+
 def test_noise_can_be_left_away() -> None:
     one = schedule(final_noise_scale=0.0, straight_through_steps=20)
     assert {one(step).relaxation.noise_scale for step in range(101)} == {0.0}
