@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sb_alexa.corpora.word_pieces import train_word_pieces
-from sb_alexa.inference.model_configuration import model_configuration
+from sb_alexa.inference.model_configuration import MODEL_KEYS, model_configuration
 from sb_alexa.inference.model_folder import read_model_folder, write_model_folder
 from sb_alexa.inference.safe_yaml import parse
 from sb_alexa.inference.yaml_objects import build
@@ -55,10 +56,12 @@ def write_word_pieces(path: Path) -> Path:
     return path
 
 
-def write_tiny_model(folder: Path, recipe: str = RECIPE) -> Path:
+def write_tiny_model(
+    folder: Path, recipe: str = RECIPE, *, keys: Sequence[str] = MODEL_KEYS
+) -> Path:
     """Write a model folder with random weights."""
     torch.manual_seed(1)
-    configuration = model_configuration(recipe)
+    configuration = model_configuration(recipe, keys=keys)
     hparams = build(parse(configuration, "test"))
     modules = {k: v for k, v in hparams.items() if isinstance(v, torch.nn.Module)}
     with torch.no_grad():

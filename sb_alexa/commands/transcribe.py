@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb_alexa.commands.transcribe_output import JsonLines, LiveText, PlainText
-
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sb_alexa.inference.asr import TransducerASR
+    from sb_alexa.commands.transcribe_turns import LiveTurns, TurnResults
+    from sb_alexa.commands.transcribe_words import LiveWords, WordResults
+    from sb_alexa.inference.transducer_interface import TransducerInterface
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -28,6 +28,12 @@ the result is the same. `-` (raw signed 16-bit little-endian mono samples on sta
 "words": [{"word", "start", "end", "confidence"}, ...] so far, "audio_s", "latency_ms"}. Times are
 in seconds of audio; the latency is that from the arrival of a chunk to its text.
 
+A model for several talkers tells who says what when: without --stream a line for each turn, with it
+a line for each event as it happens. A talker is known by the output channel only, which different
+people share. --json-lines prints an object for each event: {"event": "turn_started", "word",
+"turn_ended" or, at last, "end", "channel" from 0, "time" or "start" and "end" in seconds, "text",
+"confidence", "source", "audio_s", "latency_ms"}. --output writes the turns, --figure draws them.
+
 Ctrl-C prints what has been recognised so far and ends. Exit code 2: a file could not be read.
 
 example:
@@ -37,6 +43,9 @@ example:
   ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | sb-alexa transcribe results/demo/model -
   sb-alexa transcribe results/demo/model talk.wav --beam-size 4 --phrases names.txt
   sb-alexa transcribe results/demo/model --microphone
+  sb-alexa transcribe results/sts/model meeting.wav --stream
+  sb-alexa transcribe results/sts/model *.wav --output turns.rttm
+  sb-alexa transcribe results/sts/model meeting.wav --figure turns.png --reference meeting.stm
 """
 
 
@@ -83,6 +92,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NATS",
         help="what each word piece of a phrase is worth (default: %(default)g)",
     )
+    turns = parser.add_argument_group("models for several talkers")
+    turns.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the turns of all files: .json (SegLST), .rttm, .stm or .ctm",
+    )
+    turns.add_argument(
+        "--figure", metavar="FILE", help="draw the turns of one recording: .png, .pdf or .svg"
+    )
+    turns.add_argument(
+        "--reference",
+        metavar="FILE",
+        help="true turns to draw below, a file of the same formats; of several sessions the one "
+        "that is named like the recording",
+    )
     parser.add_argument(
         "--device", help="such as cpu or cuda:0 (default: the first GPU, if there is one)"
     )
@@ -103,22 +127,48 @@ def run(args: argparse.Namespace) -> int:
         in a file.
     """
     _check(args)
-    from sb_alexa.inference.asr import TransducerASR
-
     if not Path(args.folder).is_dir():
         raise FileNotFoundError(
             f"there is no folder {args.folder}; give the folder of a trained model"
         )
-    run_opts = {"device": args.device} if args.device else None
-    asr = TransducerASR.from_hparams(args.folder, run_opts=run_opts)
+    asr, results = _open(args)
     if args.beam_size > 1:
         asr.use_beam_search(
             args.beam_size, phrases=_phrases(args.phrases), phrase_boost=args.phrase_boost
         )
-    if args.microphone:
-        return _stream(asr, "microphone", _microphone(asr, args), args, is_live=True)
-    if args.audio == ["-"]:
-        return _stream(asr, "-", _standard_input(asr, args), args, is_live=True)
+    try:
+        if args.microphone:
+            return _stream(results.live("microphone"), _microphone(asr, args), is_live=True)
+        if args.audio == ["-"]:
+            return _stream(results.live("-"), _standard_input(asr, args), is_live=True)
+        return _files(asr, results, args)
+    finally:
+        # After Ctrl-C or an error in the audio, too, what was recognised before is written.
+        results.close()
+
+
+def _open(args: argparse.Namespace) -> tuple[TransducerInterface, WordResults | TurnResults]:
+    """The model, and what prints its results."""
+    from sb_alexa.inference.model_folder import is_multitalker, read_model_folder
+
+    model = read_model_folder(args.folder)
+    run_opts = {"device": args.device} if args.device else None
+    if is_multitalker(model.hparams):
+        from sb_alexa.commands.transcribe_turns import TurnResults
+        from sb_alexa.inference.multitalker import MultiTalkerASR
+
+        turn_asr = MultiTalkerASR.from_model(model, run_opts)
+        return turn_asr, TurnResults(turn_asr, args)
+    from sb_alexa.commands.transcribe_words import WordResults
+    from sb_alexa.inference.asr import TransducerASR
+
+    word_asr = TransducerASR.from_model(model, run_opts)
+    return word_asr, WordResults(word_asr, args)
+
+
+def _files(
+    asr: TransducerInterface, results: WordResults | TurnResults, args: argparse.Namespace
+) -> int:
     code = DONE
     for path in args.audio:
         try:
@@ -128,11 +178,10 @@ def run(args: argparse.Namespace) -> int:
             print(f"sb-alexa: error: {error}", file=sys.stderr)
             code = BAD_INPUT
             continue
-        if args.stream or args.realtime:
-            if _stream(asr, path, _file_chunks(asr, samples, args), args) == INTERRUPTED:
-                return INTERRUPTED
-        else:
-            _whole(asr, path, samples, args)
+        if not (args.stream or args.realtime):
+            results.whole(path, samples)
+        elif _stream(results.live(path), _file_chunks(asr, samples, args)) == INTERRUPTED:
+            return INTERRUPTED
     return code
 
 
@@ -153,6 +202,10 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--phrases needs a beam: add --beam-size 4")
     if not 1 <= args.chunk_ms <= 60_000:
         raise ValueError(f"--chunk-ms must be between 1 and 60000, got {args.chunk_ms:g}")
+    if args.output or args.figure or args.reference:
+        from sb_alexa.commands.transcribe_turns import check_files
+
+        check_files(args)
 
 
 def _phrases(path: str | None) -> list[str]:
@@ -163,44 +216,26 @@ def _phrases(path: str | None) -> list[str]:
     return [line for line in lines if line]
 
 
-def _whole(asr: TransducerASR, path: str, samples: Tensor, args: argparse.Namespace) -> None:
-    start = time.monotonic()
-    update = asr.recognize(samples)
-    latency_ms = 1000 * (time.monotonic() - start)
-    printer = JsonLines(path) if args.json_lines else PlainText(path, named=len(args.audio) > 1)
-    printer.final(update, update.words, latency_ms)
-
-
 def _stream(
-    asr: TransducerASR,
-    source: str,
-    chunks: Iterable[tuple[Tensor, float]],
-    args: argparse.Namespace,
-    is_live: bool = False,
+    live: LiveWords | LiveTurns, chunks: Iterable[tuple[Tensor, float]], is_live: bool = False
 ) -> int:
     """Recognise chunks (samples, time of arrival) and print; Ctrl-C ends the audio only."""
-    printer = JsonLines(source) if args.json_lines else LiveText(source, len(args.audio) > 1)
-    session = asr.streaming_session()
-    text, code, arrived = "", DONE, None
+    code, arrived = DONE, None
     try:
         for samples, arrived in chunks:
-            update = session.push(samples)
-            if update.text != text:
-                text = update.text
-                printer.partial(update, session.words, _milliseconds_since(arrived))
+            live.push(samples, arrived)
     except KeyboardInterrupt:
         code = DONE if is_live else INTERRUPTED
         arrived = time.monotonic()
     finally:
         # After an error in the audio, too, what was recognised before is shown.
         if arrived is not None:
-            update = session.finish()
-            printer.final(update, session.words, _milliseconds_since(arrived))
+            live.finish(arrived)
     return code
 
 
 def _file_chunks(
-    asr: TransducerASR, samples: Tensor, args: argparse.Namespace
+    asr: TransducerInterface, samples: Tensor, args: argparse.Namespace
 ) -> Iterator[tuple[Tensor, float]]:
     from sb_alexa.inference.audio_sources import chunks
 
@@ -216,7 +251,9 @@ def _file_chunks(
             yield chunk, time.monotonic()
 
 
-def _standard_input(asr: TransducerASR, args: argparse.Namespace) -> Iterator[tuple[Tensor, float]]:
+def _standard_input(
+    asr: TransducerInterface, args: argparse.Namespace
+) -> Iterator[tuple[Tensor, float]]:
     from sb_alexa.inference.audio_sources import pcm_chunks
 
     if sys.stdin.isatty():
@@ -234,7 +271,9 @@ def _standard_input(asr: TransducerASR, args: argparse.Namespace) -> Iterator[tu
     )
 
 
-def _microphone(asr: TransducerASR, args: argparse.Namespace) -> Iterator[tuple[Tensor, float]]:
+def _microphone(
+    asr: TransducerInterface, args: argparse.Namespace
+) -> Iterator[tuple[Tensor, float]]:
     from sb_alexa.inference.audio_sources import microphone_chunks
 
     print("Listening; Ctrl-C ends.", file=sys.stderr)
@@ -244,7 +283,3 @@ def _microphone(asr: TransducerASR, args: argparse.Namespace) -> Iterator[tuple[
 def _arriving(chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, float]]:
     for chunk in chunks:
         yield chunk, time.monotonic()
-
-
-def _milliseconds_since(moment: float) -> float:
-    return 1000 * (time.monotonic() - moment)

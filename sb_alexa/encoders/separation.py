@@ -65,7 +65,7 @@ class SeparationEncoder(StreamingModule[SeparationState]):
 
     Reference
     ---------
-    Sklyar et al., "Separator-Transducer-Segmenter", Interspeech 2022, arXiv 2205.09199: all parts
+    Sklyar et al., "Separator-Transducer-Segmenter", Interspeech 2022, arXiv 2205.05199: all parts
     are 2 LSTM layers of 1024 cells with layer norm.
 
     Example

@@ -28,6 +28,7 @@ from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference import safe_yaml, yaml_objects
 from sb_alexa.inference.allowed_constructors import ALLOWED_CONSTRUCTORS
+from sb_alexa.transducer.channel_search import ChannelSearch
 
 logger = logging.getLogger(__name__)
 
@@ -201,6 +202,28 @@ def read_model_folder(
     return Model(hparams, modules, word_pieces)
 
 
+def is_multitalker(hparams: Mapping[str, Any]) -> bool:
+    """Whether a model is one for several talkers: with output channels or turn tokens.
+
+    Arguments
+    ---------
+    hparams : mapping
+        `Model.hparams`.
+
+    Returns
+    -------
+    bool
+        True for a model of `MultiTalkerASR`, False for one of `TransducerASR`.
+
+    Example
+    -------
+    >>> from sb_alexa.multitalker.turn_tokens import TurnTokens
+    >>> is_multitalker({"turn_tokens": TurnTokens(500)}), is_multitalker({"sample_rate": 16000})
+    (True, False)
+    """
+    return "turn_tokens" in hparams or isinstance(hparams.get("search"), ChannelSearch)
+
+
 def _build_checked(
     text: str,
     source: str,
@@ -265,11 +288,22 @@ def _listing(names: Sequence[str], longest: int = 20) -> str:
 
 
 def _check_labels(hparams: Mapping[str, Any], word_pieces: WordPieces, folder: Path) -> None:
-    num_labels = getattr(hparams.get("joiner"), "num_labels", word_pieces.num_labels)
-    if num_labels != word_pieces.num_labels:
+    expected, tokens = word_pieces.num_labels, hparams.get("turn_tokens")
+    needed = f"{expected}, blank included"
+    if tokens is not None:
+        if tokens.num_word_pieces != word_pieces.num_labels - 1:
+            raise ModelFolderError(
+                f"{folder}: turn_tokens follow {tokens.num_word_pieces} word pieces and "
+                f"{WORD_PIECES} has {word_pieces.num_labels - 1}; take both from the same training "
+                "run"
+            )
+        expected = tokens.num_labels
+        needed = f"{expected}, blank and turn tokens included"
+    num_labels = getattr(hparams.get("joiner"), "num_labels", expected)
+    if num_labels != expected:
         raise ModelFolderError(
             f"{folder}: the joiner has {num_labels} labels and {WORD_PIECES} "
-            f"{word_pieces.num_labels}, blank included; take both from the same training run"
+            f"{needed}; take both from the same training run"
         )
 
 

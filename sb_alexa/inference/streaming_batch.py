@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.recognizer import Recognizer, RecognizerState
-from sb_alexa.inference.transcription import Update
+from sb_alexa.inference.transcription import Transcript, Update
 from sb_alexa.streaming.module import StreamingModule
-from sb_alexa.streaming.session import LiveStream
+from sb_alexa.streaming.sample_buffer import SampleBuffer
 from sb_alexa.streaming.state import cat, named_tensors, rows
 
 
@@ -86,7 +86,7 @@ class StreamingBatch:
         step = self._recognizer.step_samples
         self.chunk_samples = step * -(-round(chunk_ms * sample_rate / 1000) // step)
         self._word_pieces = word_pieces
-        self._streams: dict[int, LiveStream] = {}
+        self._streams: dict[int, _Stream] = {}
         self._groups: list[_Group] = []
         self._num_added = 0
 
@@ -105,9 +105,13 @@ class StreamingBatch:
         """
         number = self._num_added
         self._num_added += 1
-        self._streams[number] = LiveStream(self._recognizer, self._word_pieces)
+        recognizer = self._recognizer
+        self._streams[number] = _Stream(
+            SampleBuffer(like=recognizer.features.zeros(0), sample_rate=recognizer.sample_rate),
+            Transcript(self._word_pieces, recognizer.seconds_per_frame),
+        )
         with torch.inference_mode():
-            fresh = _Group([number], self._recognizer.initial_state(1))
+            fresh = _Group([number], recognizer.initial_state(1))
             self._groups = _merged([*self._groups, fresh])
         return number
 
@@ -121,7 +125,7 @@ class StreamingBatch:
         samples : Tensor | numpy.ndarray
             As for `StreamingSession.push`, with the same errors.
         """
-        self._find(stream).append(samples)
+        self._find(stream).samples.append(samples)
 
     def finish(self, stream: int) -> None:
         """Say that a stream has ended: steps recognise what is left of it and then remove it.
@@ -131,7 +135,7 @@ class StreamingBatch:
         stream : int
             From `add`.
         """
-        self._find(stream).close()
+        self._find(stream).samples.close()
 
     def remove(self, stream: int) -> None:
         """Drop a stream at once, together with its unrecognised samples.
@@ -159,7 +163,7 @@ class StreamingBatch:
         groups: list[_Group] = []
         with torch.inference_mode():
             for group in self._groups:
-                streams = {number: self._streams[number] for number in group.streams}
+                streams = {number: self._streams[number].samples for number in group.streams}
                 ready = [n for n, s in streams.items() if s.num_buffered >= self.chunk_samples]
                 ending = [n for n, s in streams.items() if n not in ready and s.is_closed]
                 waiting = [n for n in streams if n not in ready and n not in ending]
@@ -174,28 +178,40 @@ class StreamingBatch:
 
     def _advance(self, group: _Group, updates: dict[int, Update]) -> _Group:
         streams = [self._streams[number] for number in group.streams]
-        samples = torch.stack([stream.take(self.chunk_samples) for stream in streams])
+        samples = torch.stack([stream.samples.take(self.chunk_samples) for stream in streams])
         found, state = self._recognizer.advance(samples, group.state)
         for number, stream, decoded in zip(group.streams, streams, found.hypotheses, strict=True):
-            updates[number] = stream.update([decoded])
+            updates[number] = stream.update(decoded)
         return _Group(group.streams, state)
 
     def _complete(self, group: _Group, updates: dict[int, Update]) -> None:
         streams = [self._streams.pop(number) for number in group.streams]
-        rests = [stream.take_all() for stream in streams]
+        rests = [stream.samples.take_all() for stream in streams]
         num_samples = torch.tensor([len(rest) for rest in rests], device=rests[0].device)
         samples = torch.nn.utils.rnn.pad_sequence(rests, batch_first=True)
         found = self._recognizer.finish(samples, num_samples, group.state)
         for number, stream, decoded in zip(group.streams, streams, found.hypotheses, strict=True):
-            updates[number] = stream.update([decoded], is_final=True)
+            updates[number] = stream.update(decoded, is_final=True)
 
-    def _find(self, stream: int) -> LiveStream:
+    def _find(self, stream: int) -> _Stream:
         if stream not in self._streams:
             raise ValueError(
                 f"there is no stream {stream}: it was never added, or has ended; "
                 "open one with add()"
             )
         return self._streams[stream]
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What has come in and what has been recognised of one stream."""
+
+    samples: SampleBuffer
+    transcript: Transcript
+
+    def update(self, decoded: Any, is_final: bool = False) -> Update:
+        audio_s = self.samples.audio_s
+        return self.transcript.update([decoded], audio_s=audio_s, is_final=is_final)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sb_alexa.corpora.word_pieces import WordPieces
@@ -95,6 +96,29 @@ class Transcript:
                 self.finish()
             tokens.append(self._open.extend(label, frame, confidence))
         return tokens
+
+    def update(self, decoded: Sequence[Hypothesis], *, audio_s: float, is_final: bool) -> Update:
+        """Append what a stretch of audio added, and close the transcript with the stream.
+
+        Arguments
+        ---------
+        decoded : sequence of Hypothesis
+            New labels of the stream, in order.
+        audio_s : float
+            Audio so far, in seconds.
+        is_final : bool
+            Whether the stream has ended.
+
+        Returns
+        -------
+        Update
+            What is new, and the text so far.
+        """
+        num_before = len(self.words)
+        tokens = tuple(token for one in decoded for token in self.add(one))
+        if is_final:
+            self.finish()
+        return Update(tokens, tuple(self.words[num_before:]), self.text, audio_s, is_final)
 
     def finish(self) -> None:
         """Close the last word."""

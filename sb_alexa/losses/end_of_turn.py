@@ -55,7 +55,7 @@ def end_of_turn_penalty(
 
     Reference
     ---------
-    Sklyar et al., Interspeech 2022, arXiv 2205.09199; the early term is that of Li et al., "Towards
+    Sklyar et al., Interspeech 2022, arXiv 2205.05199; the early term is that of Li et al., "Towards
     fast and accurate streaming end-to-end ASR", ICASSP 2020, arXiv 2004.11544. The bound is ours.
 
     Example

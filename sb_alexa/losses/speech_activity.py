@@ -31,7 +31,7 @@ def masking_loss(encoder_out: Tensor, active: Tensor, num_frames: Tensor) -> Ten
 
     Reference
     ---------
-    Sklyar et al., Interspeech 2022, arXiv 2205.09199, masking loss. Ours: the mean is over the
+    Sklyar et al., Interspeech 2022, arXiv 2205.05199, masking loss. Ours: the mean is over the
     inactive frames of the whole batch, and the collar.
 
     Example
