@@ -151,11 +151,14 @@ def test_documented_python_runs(
 
     from tests.tiny_gated_model import write_gated_model
     from tests.tiny_model import noise, write_tiny_model
+    from tests.tiny_multitalker import write_multitalker_model
 
     monkeypatch.chdir(tmp_path)
     write_tiny_model(tmp_path / "results" / "demo" / "model")
     write_gated_model(tmp_path / "results" / "amortized_mini" / "1234")
-    soundfile.write("recording.wav", noise(16000, 1).numpy(), 16000)
+    write_multitalker_model(tmp_path / "results" / "sts_mini" / "1234")
+    for name in ("recording.wav", "meeting.wav"):
+        soundfile.write(name, noise(16000, 1).numpy(), 16000)
     exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
 
 
