@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 import torch
 from torch import Tensor
@@ -76,3 +77,42 @@ def channel_rows(encoder_out: Tensor, num_frames: Tensor, batch: MixtureBatch) -
         num_labels=torch.cat(batch.num_labels),
         turn_end_s=stacked(batch.turn_end_s, float("nan")),
     )
+
+
+def label_orders(rows: ChannelRows, num_channels: int) -> list[ChannelRows]:
+    """The same rows with the labels of the channels in every order, the given one first.
+
+    Permutation-invariant training takes, for each mixture, the order of least loss; with a fixed
+    order the arrangement of the turns decides which channel says what.
+
+    Arguments
+    ---------
+    rows : ChannelRows
+        Of `channel_rows`.
+    num_channels : int
+        N.
+
+    Returns
+    -------
+    list of ChannelRows
+        N! of them.
+
+    Reference
+    ---------
+    Yu et al., "Permutation invariant training of deep models for speaker-independent multi-talker
+    speech separation", ICASSP 2017, arXiv 1607.00325.
+    """
+    batch = len(rows.labels) // num_channels
+
+    def ordered(tensor: Tensor, order: tuple[int, ...]) -> Tensor:
+        return tensor.view(num_channels, batch, *tensor.shape[1:])[list(order)].view_as(tensor)
+
+    return [
+        replace(
+            rows,
+            labels=ordered(rows.labels, order),
+            num_labels=ordered(rows.num_labels, order),
+            turn_end_s=ordered(rows.turn_end_s, order),
+        )
+        for order in permutations(range(num_channels))
+    ]

@@ -126,11 +126,19 @@ def test_both_channels_start_from_the_one_that_was_pretrained(
             assert (found - before[name]).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("hparams", ["mini_single_channel", "mini_cot"])
+@pytest.mark.parametrize(
+    ("hparams", "options"),
+    [("mini_single_channel", {}), ("mini_cot", {}), ("mini", {"permutation_invariant": True})],
+)
 def test_the_baselines_run(
-    hparams: str, corpus: Path, meetings: Path, pretrained: Path, tmp_path: Path
+    hparams: str,
+    options: dict[str, bool],
+    corpus: Path,
+    meetings: Path,
+    pretrained: Path,
+    tmp_path: Path,
 ) -> None:
     folders = {"data_folder": corpus, "libricss_folder": meetings, "output_folder": tmp_path}
-    done = recipe(hparams, pretrained_folder=pretrained, **folders)
+    done = recipe(hparams, pretrained_folder=pretrained, **folders, **options)
     assert done.returncode == 0, output_of(done)[-3000:]
     assert json.loads((tmp_path / "results.json").read_text())["groups"]["groups"] == 12

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Train a multi-talker transducer on simulated mixtures and test it on LibriCSS, or on any corpus laid out like it.
+"""Train a multi-talker transducer on simulated mixtures and test it on LibriCSS or its like.
 
-> python train.py hparams/sts.yaml --data_folder /path/to/LibriSpeech --libricss_folder /path/to/LibriCSS
+> python train.py hparams/sts.yaml --data_folder LibriSpeech --libricss_folder LibriCSS
 > torchrun --nproc_per_node=8 train.py hparams/sts.yaml --data_folder ... --libricss_folder ...
 
 Every YAML key is an option. Running the same command again resumes.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from sb_alexa.corpora.libricss import prepare_libricss
 from sb_alexa.corpora.librispeech import prepare_librispeech
 from sb_alexa.losses.ctc import ctc_loss_with_skips
-from sb_alexa.training.channel_rows import ChannelRows, channel_rows
+from sb_alexa.training.channel_rows import ChannelRows, channel_rows, label_orders
 from sb_alexa.training.interruption import run_script
 from sb_alexa.training.mixture_batch import MixtureBatch
 from sb_alexa.training.mixture_task import MixtureTask, PreparedMixtures
@@ -71,14 +71,17 @@ class MultiTalkerASR(MultiTalkerExperiment):
 
     def transducer(self, rows: ChannelRows, num_mixtures: int) -> Tensor:
         """Nats per mixture, summed over its channels."""
-        penalty = None
-        if self.hparams.end_of_turn_penalty is not None:
-            penalty = self.hparams.end_of_turn_penalty(
-                rows.turn_end_s,
-                rows.encoder_out.shape[1],
-                seconds_per_frame=self.seconds_per_frame,
-            )
-        total = self.hparams.transducer_loss(
+        free = self.hparams.permutation_invariant
+        orders = label_orders(rows, self.hparams.num_channels) if free else [rows]
+        losses = torch.stack([self.row_losses(one) for one in orders])  # (orders, N B)
+        return losses.view(len(orders), -1, num_mixtures).sum(1).amin(0).mean()
+
+    def row_losses(self, rows: ChannelRows) -> Tensor:
+        """(N B,) nats."""
+        penalty, frames = self.hparams.end_of_turn_penalty, rows.encoder_out.shape[1]
+        if penalty is not None:
+            penalty = penalty(rows.turn_end_s, frames, seconds_per_frame=self.seconds_per_frame)
+        return self.hparams.transducer_loss(
             rows.encoder_out,
             self.modules.predictor.all_histories(rows.labels),  # (N B, U + 1, C)
             self.modules.joiner,
@@ -86,9 +89,8 @@ class MultiTalkerASR(MultiTalkerExperiment):
             num_frames=rows.num_frames,
             num_labels=rows.num_labels,
             label_penalty=penalty,
-            reduction="sum",
+            reduction="none",
         )
-        return total / num_mixtures
 
     def ctc(self, rows: ChannelRows, num_mixtures: int) -> Tensor:
         """Nats per mixture; channels with more labels than frames are left out and counted."""
@@ -102,11 +104,8 @@ class MultiTalkerASR(MultiTalkerExperiment):
 
     def masking(self, predictions: MixtureOutput, batch: MixtureBatch) -> Tensor:
         """What the encoder says on channels where nobody speaks."""
-        active = batch.active_mask(
-            predictions.encoder_out.shape[1],
-            self.seconds_per_frame,
-            collar_s=self.hparams.masking_collar_s,
-        )
+        frames, collar_s = predictions.encoder_out.shape[1], self.hparams.masking_collar_s
+        active = batch.active_mask(frames, self.seconds_per_frame, collar_s=collar_s)
         return self.hparams.masking_loss(predictions.encoder_out, active, predictions.num_frames)
 
 
@@ -139,7 +138,7 @@ TASK = MixtureTask(
     prepare=prepare,
     known_keys={
         "transducer_loss", "end_of_turn_penalty", "masking_loss", "masking_weight",
-        "masking_collar_s",
+        "masking_collar_s", "permutation_invariant",
     },
 )  # fmt: skip
 
