@@ -137,14 +137,15 @@ class ComputeCostLoss:
         """
         share = _share(shape, sum_toggles(shape, gates, num_frames))
         coherence = _mean_change(gates, num_frames, self.coherence_frames)
-        loss = share if self.target_compute is None else self._distance(share)
+        target = self.target_compute
+        loss = share if target is None else self._distance(share, target)
         loss = loss + self.coherence_weight * coherence
         dtype = torch.float64 if gates.feed_forward.dtype == torch.float64 else torch.float32
         return ComputeCost(share.to(dtype), coherence.to(dtype), loss.to(dtype))
 
-    def _distance(self, share: Tensor) -> Tensor:
+    def _distance(self, share: Tensor, target: float) -> Tensor:
         """How far a share is from the target, smooth around it."""
-        distance, margin = (share - self.target_compute).abs(), self.target_margin
+        distance, margin = (share - target).abs(), self.target_margin
         if margin == 0:
             return distance
         return torch.where(

@@ -194,10 +194,10 @@ def _figures(results: Sequence[MixtureResult]) -> dict[str, Any]:
             )
             figures[f"{name}_p50_ms_low"], figures[f"{name}_p50_ms_high"] = low, high
     if total.endpoints is not None:
-        for latency_ms in (300, 600):
-            rate = total.endpoints.false_cutoff_rate(latency_ms=latency_ms)
-            figures[f"false_cutoff_rate_at_{latency_ms}_ms"] = rate
-        for rate in (5, 10):
-            latency_ms = total.endpoints.latency_ms(false_cutoff_rate=rate)
-            figures[f"latency_ms_at_{rate}_percent"] = latency_ms
+        for wait in (300, 600):
+            rate = total.endpoints.false_cutoff_rate(latency_ms=wait)
+            figures[f"false_cutoff_rate_at_{wait}_ms"] = rate
+        for share in (5, 10):
+            latency_ms = total.endpoints.latency_ms(false_cutoff_rate=share)
+            figures[f"latency_ms_at_{share}_percent"] = latency_ms
     return figures
