@@ -178,7 +178,7 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
         self.check_chunk(x, state)
         own, arbitrator = self.arbitrator.forward_chunk(x, state.arbitrator, num_steps)
         frames = state.frame[:, None]
-        if x.shape[1] > 1:
+        if x.shape[1] != 1:  # one frame, the usual step, costs one operation less
             frames = frames + torch.arange(x.shape[1], device=x.device)
         logits = self.recording[frames % len(self.recording)]  # (B, T, N, 1 + 2 H)
         after = ReplayArbitratorState(arbitrator, state.frame + x.shape[1])
