@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="K",
-        help="keep K hypotheses; 1 is greedy search (default: %(default)s)",
+        help="keep K hypotheses; 1 is the model's own search (default: %(default)s)",
     )
     parser.add_argument(
         "--phrases", metavar="FILE", help="names and terms to favour, one a line; needs --beam-size"

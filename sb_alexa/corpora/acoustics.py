@@ -123,6 +123,29 @@ def record(samples: np.ndarray, conditions: Conditions, rng: np.random.Generator
     return recorded * np.float32(gain)
 
 
+def coloured_noise(
+    num_samples: int, sample_rate: int, slope: float, power: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw coloured noise.
+
+    Arguments
+    ---------
+    num_samples, sample_rate : int
+        How long it is, and samples a second.
+    slope, power, rng
+        See `noise_spectrum`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (num_samples,).
+    """
+    length = fast_length(num_samples)
+    frequency_hz = np.arange(length // 2 + 1, dtype=np.float32) * np.float32(sample_rate / length)
+    spectrum = noise_spectrum(frequency_hz, length, slope, power, rng)
+    return np.fft.irfft(spectrum, length)[:num_samples].astype(np.float32)
+
+
 def noise_spectrum(
     frequency_hz: np.ndarray, length: int, slope: float, power: float, rng: np.random.Generator
 ) -> np.ndarray:

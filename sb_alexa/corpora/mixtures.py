@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sb_alexa.corpora.acoustics import noise_spectrum
+from sb_alexa.corpora.acoustics import coloured_noise
 from sb_alexa.corpora.alignments import WordTimes
 from sb_alexa.corpora.audio import AudioError
 from sb_alexa.corpora.manifest import Utterance
@@ -155,8 +155,5 @@ def _noise(
 ) -> np.ndarray:
     assert plan.noise_snr_db is not None
     rng = stream(plan.seed, Purpose.MIXTURE, plan.epoch, plan.index, 1)
-    length = fast_length(num_samples)
-    frequency_hz = np.arange(length // 2 + 1, dtype=np.float32) * np.float32(sample_rate / length)
     power = speech_power * 10 ** (-plan.noise_snr_db / 10)
-    spectrum = noise_spectrum(frequency_hz, length, plan.noise_slope, power, rng)
-    return np.fft.irfft(spectrum, length)[:num_samples].astype(np.float32)
+    return coloured_noise(num_samples, sample_rate, plan.noise_slope, power, rng)

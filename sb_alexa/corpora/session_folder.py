@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sb_alexa.corpora.acoustics import draw_conditions, noise_spectrum, record
+from sb_alexa.corpora.acoustics import coloured_noise, draw_conditions, record
 from sb_alexa.corpora.libricss_files import (
     AUDIO_FILES,
     MEETING_COLUMNS,
@@ -21,7 +21,6 @@ from sb_alexa.corpora.libricss_files import (
 )
 from sb_alexa.corpora.random_streams import Purpose, stream
 from sb_alexa.corpora.reader_folder import UNFINISHED
-from sb_alexa.corpora.resampling import fast_length
 from sb_alexa.corpora.session_timeline import Timing, place_turns
 from sb_alexa.corpora.synthesis import SAMPLE_RATE_HZ
 from sb_alexa.corpora.synthetic import speak
@@ -227,11 +226,8 @@ def _noise(plan: SessionPlan, num_samples: int) -> np.ndarray:
     rng = plan.stream(_NOISE)
     conditions = draw_conditions(rng)
     level_dbfs = sum(_SESSION_LEVEL_DBFS) / 2 - conditions.snr_db
-    length = fast_length(num_samples)
-    frequency_hz = np.arange(length // 2 + 1, dtype=np.float32) * (SAMPLE_RATE_HZ / length)
     power = 10 ** (level_dbfs / 10)
-    spectrum = noise_spectrum(frequency_hz, length, conditions.noise_slope, power, rng)
-    return np.fft.irfft(spectrum, length).astype(np.float32)[:num_samples]
+    return coloured_noise(num_samples, SAMPLE_RATE_HZ, conditions.noise_slope, power, rng)
 
 
 def _as_int16(samples: np.ndarray) -> np.ndarray:

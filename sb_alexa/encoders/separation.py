@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sb_alexa.streaming.module import StreamingModule
-from sb_alexa.streaming.state import State, cat, map_tensors
+from sb_alexa.streaming.state import State, cat, row_range
 
 _FIRST = re.compile(r"^separation\.0\.")
 
@@ -143,7 +143,7 @@ class SeparationEncoder(StreamingModule[SeparationState]):
         return y, SeparationState(
             mixture,
             tuple(separation),
-            tuple(_block(recognition, number * batch, batch) for number in range(channels)),
+            tuple(row_range(recognition, number * batch, batch) for number in range(channels)),
         )
 
     def adapted_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -169,8 +169,3 @@ class SeparationEncoder(StreamingModule[SeparationState]):
 
     def _separation(self) -> list[StreamingModule[Any]]:
         return list(self.separation)  # type: ignore[arg-type]
-
-
-def _block(state: Any, start: int, count: int) -> Any:
-    """Neighbouring rows of a state."""
-    return map_tensors(lambda tensor: tensor[start : start + count], state)

@@ -111,6 +111,17 @@ def rows(state: S, index: Tensor) -> S:
     return map_tensors(lambda tensor: tensor.index_select(0, index.to(tensor.device)), state)
 
 
+def row_range(state: S, start: int, count: int) -> S:
+    """Neighbouring rows of a state, without a copy.
+
+    Example
+    -------
+    >>> row_range((torch.tensor([10, 20, 30]),), 1, 2)
+    (tensor([20, 30]),)
+    """
+    return map_tensors(lambda tensor: tensor[start : start + count], state)
+
+
 def cat(states: Sequence[S]) -> S:
     """Put the rows of several states under one another (several live streams become one batch).
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sb_alexa.streaming.state import State, cat, map_tensors, num_rows
+from sb_alexa.streaming.state import State, cat, num_rows, row_range
 from sb_alexa.transducer.hypothesis import Hypothesis
 
 
@@ -155,9 +155,6 @@ class ChannelSearch:
 
     def _by_channel(self, state: Any) -> tuple[Any, ...]:
         batch = num_rows(state) // self.num_channels
-
-        def rows_of(channel: int) -> Any:
-            first = channel * batch
-            return map_tensors(lambda tensor: tensor[first : first + batch], state)
-
-        return tuple(rows_of(channel) for channel in range(self.num_channels))
+        return tuple(
+            row_range(state, channel * batch, batch) for channel in range(self.num_channels)
+        )

@@ -4,7 +4,7 @@
 > python train.py hparams/sts.yaml --data_folder LibriSpeech --libricss_folder LibriCSS
 > torchrun --nproc_per_node=8 train.py hparams/sts.yaml --data_folder ... --libricss_folder ...
 
-Every YAML key is an option. Running the same command again resumes.
+Every YAML key is an option. The same command again resumes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sb_alexa.training.recipe import RecipeResult, run_recipe
 
 @dataclass(frozen=True)
 class MixtureOutput:
-    """What the model made of a batch of mixtures."""
+    """What the model made of a batch."""
 
     encoder_out: Tensor  # (B, T, N, C)
     num_frames: Tensor  # (B,)
