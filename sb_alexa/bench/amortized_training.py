@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from sb_alexa.bench.recipe_settings import parse_settings
+
 _OWN_KEYS = (
     "data_folder", "output_folder", "seed", "num_steps", "phase_one_steps", "pretrained_folder",
     "test_splits",
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     exit_code : int
         0; bad input raises ValueError or OSError.
     """
-    settings = _settings(args.set)
+    settings = parse_settings(args.set, set_here=_OWN_KEYS)
     from sb_alexa.bench.amortized_training_plan import (
         ExperimentPlan,
         check_corpus,
@@ -107,15 +109,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_figures(args.json, "bench amortized-training", comparison.figures())
     return 0
-
-
-def _settings(assignments: list[str]) -> dict[str, str]:
-    settings = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not key.isidentifier() or not equals:
-            raise ValueError(f"--set takes KEY=VALUE, such as batch_size=16; got {assignment!r}")
-        if key in _OWN_KEYS:
-            raise ValueError(f"{key} is set by this benchmark for each run; leave out --set {key}")
-        settings[key] = value
-    return settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,12 +136,7 @@ def relative_difference(
     >>> round(difference.mean, 6), difference.low < difference.mean < difference.high
     (10.0, True)
     """
-    if runs.errors.shape != base.errors.shape or not np.array_equal(runs.words, base.words):
-        raise ValueError(
-            "runs and base must be pairs tested on the same words, got "
-            f"{runs.errors.shape} runs x speakers against {base.errors.shape} and "
-            f"{runs.words.sum()} words against {base.words.sum()}"
-        )
+    _check_pairs(runs, base)
     if not base.errors.sum(axis=1).all():
         return None
 
@@ -151,6 +146,121 @@ def relative_difference(
         return 100.0 * (weights @ runs.errors.T / denominators - 1.0)
 
     return _two_level(differences, len(runs.words), level=level, num_samples=num_samples, seed=seed)
+
+
+def absolute_difference(
+    runs: SeededErrors,
+    base: SeededErrors,
+    *,
+    level: float = 0.95,
+    num_samples: int = 4000,
+    seed: int = 0,
+) -> Estimate:
+    """How many points the error rate lies above that of a base; all else as `relative_difference`.
+
+    Raises
+    ------
+    ValueError
+        If runs and base are not pairs, or an argument is out of range.
+
+    Example
+    -------
+    >>> words = np.array([100, 100])
+    >>> base, worse = (
+    ...     SeededErrors(np.array([[4, 6]]), words),
+    ...     SeededErrors(np.array([[7, 7]]), words),
+    ... )
+    >>> absolute_difference(worse, base).mean
+    2.0
+    """
+    _check_pairs(runs, base)
+    more = runs.errors - base.errors
+
+    def differences(weights: np.ndarray) -> np.ndarray:
+        return 100.0 * (weights @ more.T) / (weights @ runs.words)[:, None]
+
+    return _two_level(differences, len(runs.words), level=level, num_samples=num_samples, seed=seed)
+
+
+def mean_quantile(
+    runs: Sequence[Sequence[Sequence[float]]],
+    probability: float,
+    base: Sequence[Sequence[Sequence[float]]] | None = None,
+    *,
+    level: float = 0.95,
+    num_samples: int = 1000,
+    seed: int = 0,
+) -> Estimate | None:
+    """A quantile of measured values such as latencies, mean over the seeds.
+
+    Arguments
+    ---------
+    runs : sequence
+        Values of each run and each speaker (or session), which may have none.
+    probability : float
+        0.5 for the median; the quantile is the least value below which at least this share lies.
+    base : sequence | None
+        The same of runs to be subtracted: run s of both is a pair. None subtracts nothing.
+    level : float
+        Probability that the interval is to cover, between 0 and 1.
+    num_samples : int
+        Draws.
+    seed : int
+        The same values and seed give the same interval.
+
+    Returns
+    -------
+    Estimate | None
+        In the unit of the values, with an interval as in `relative_difference`; None where a run
+        has no value.
+
+    Example
+    -------
+    >>> mean_quantile([[[100.0], [300.0, 500.0]], [[200.0], [400.0]]], 0.5).by_seed
+    (300.0, 200.0)
+    """
+    every = [*runs, *(base or ())]
+    if base is not None and len(base) != len(runs) or len({len(run) for run in every}) != 1:
+        raise ValueError("runs and base must be pairs measured on the same speakers")
+    if not all(any(len(values) for values in run) for run in every):
+        return None
+    tables = [_sorted_values(run) for run in every]
+
+    def quantiles(weights: np.ndarray) -> np.ndarray:
+        columns = [_weighted_quantile(*table, weights, probability) for table in tables]
+        found = np.stack(columns, axis=1)
+        return found if base is None else found[:, : len(runs)] - found[:, len(runs) :]
+
+    return _two_level(quantiles, len(runs[0]), level=level, num_samples=num_samples, seed=seed)
+
+
+def _sorted_values(run: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """All values of a run in order, and whose each is."""
+    values = np.concatenate([np.asarray(some, dtype=np.float64) for some in run])
+    owners = np.repeat(np.arange(len(run)), [len(some) for some in run])
+    order = np.argsort(values, kind="stable")
+    return values[order], owners[order]
+
+
+def _weighted_quantile(
+    values: np.ndarray, owners: np.ndarray, weights: np.ndarray, probability: float
+) -> np.ndarray:
+    """(N,) quantiles where weights (N, P) tell how often each owner was drawn."""
+    # A draw of owners without values would have no quantile: it counts all of them once.
+    drawn = weights[:, owners].astype(np.float64)
+    drawn[drawn.sum(axis=1) == 0] = 1.0
+    below = drawn.cumsum(axis=1)
+    reached = below >= probability * below[:, -1:] - 1e-9
+    return values[reached.argmax(axis=1)]
+
+
+def _check_pairs(runs: SeededErrors, base: SeededErrors) -> None:
+    if runs.errors.shape != base.errors.shape or not np.array_equal(runs.words, base.words):
+        raise ValueError(
+            "runs and base must be pairs tested on the same words, got "
+            f"{runs.errors.shape} runs x speakers against {base.errors.shape} and "
+            f"{runs.words.sum()} words against {base.words.sum()}"
+        )
 
 
 def _two_level(

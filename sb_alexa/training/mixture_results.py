@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from sb_alexa.training.mixture_batch import MixtureInfo
 from sb_alexa.transducer.hypothesis import Hypothesis
 
 OVERALL = "all"
+LATENCIES = ("end_point", "last_piece", "start_point", "first_piece")
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,8 @@ def figures_by_condition(results: Sequence[MixtureResult]) -> dict[str, dict[str
     Returns
     -------
     dict
-        By condition, `all` last: `wer` (ORC), `turn_accuracy`, latencies and so on; intervals where
-        there are two sessions or more.
+        By condition, `all` last: `wer` (ORC), `turn_accuracy`, latencies and so on, None where
+        nothing was measured; intervals where there are two sessions or more.
     """
     conditions = sorted({result.info.condition for result in results})
     chosen = {name: [one for one in results if one.info.condition == name] for name in conditions}
@@ -182,7 +184,7 @@ def _figures(results: Sequence[MixtureResult]) -> dict[str, Any]:
         )
         right = [(100.0 * one.turns.right, float(one.turns.groups)) for one in sessions]
         figures["turn_accuracy_low"], figures["turn_accuracy_high"] = bootstrap_ratio(right)
-    for name in ("end_point", "last_piece", "start_point", "first_piece"):
+    for name in LATENCIES:
         latencies = getattr(total.latency, name)
         for statistic in ("mean_ms", "p50_ms", "p90_ms"):
             figures[f"{name}_{statistic}"] = getattr(latencies, statistic)
@@ -200,4 +202,8 @@ def _figures(results: Sequence[MixtureResult]) -> dict[str, Any]:
         for share in (5, 10):
             latency_ms = total.endpoints.latency_ms(false_cutoff_rate=share)
             figures[f"latency_ms_at_{share}_percent"] = latency_ms
-    return figures
+    # JSON knows no NaN.
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in figures.items()
+    }

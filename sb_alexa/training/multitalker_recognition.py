@@ -15,6 +15,7 @@ from sb_alexa.multitalker.turn_tracker import TurnTracker
 from sb_alexa.training.logged_experiment import LoggedExperiment
 from sb_alexa.training.mixture_batch import MixtureBatch
 from sb_alexa.training.mixture_results import (
+    LATENCIES,
     OVERALL,
     MixtureCounts,
     MixtureResult,
@@ -138,4 +139,10 @@ def _line(result: MixtureResult) -> dict[str, Any]:
         "words": result.counts.words.words,
         "turns": len(result.info.turns),
         "turns_right": result.counts.turns.right,
+        **{
+            f"{name}_ms": [
+                round(value, 1) for value in getattr(result.counts.latency, name).values_ms
+            ]
+            for name in LATENCIES
+        },
     }

@@ -6,7 +6,9 @@ import pytest
 from sb_alexa.bench.paired_seeds import (
     Estimate,
     SeededErrors,
+    absolute_difference,
     mean_error_rate,
+    mean_quantile,
     relative_difference,
 )
 
@@ -115,3 +117,45 @@ def test_refusals() -> None:
         SeededErrors(np.ones((2, 1)), np.ones(1))
     with pytest.raises(ValueError, match="reference words"):
         SeededErrors(np.ones((1, 2)), np.array([0, 4]))
+
+
+def test_points_are_taken_within_pairs() -> None:
+    words = np.array([100, 300])
+    base = SeededErrors(np.array([[10, 10], [20, 20]]), words)
+    other = SeededErrors(np.array([[10, 14], [20, 28]]), words)
+    assert absolute_difference(other, base).by_seed == pytest.approx((1.0, 2.0))
+    with pytest.raises(ValueError, match="tested on the same words"):
+        absolute_difference(other, SeededErrors(base.errors, words + 1))
+
+
+def test_quantiles_are_those_of_numpy() -> None:
+    random = np.random.default_rng(0)
+    run = [random.normal(500, 100, size=random.integers(0, 6)).tolist() for _ in range(30)]
+    for probability in (0.5, 0.9):
+        estimate = mean_quantile([run], probability)
+        assert estimate is not None
+        values = np.concatenate(run)
+        assert estimate.mean == np.quantile(values, probability, method="inverted_cdf")
+        assert estimate.low < estimate.mean < estimate.high
+
+
+def test_quantile_interval_covers() -> None:
+    """The median of other sessions of the same kind lies within it, as often as it claims."""
+    random = np.random.default_rng(1)
+    found = 0
+    for number in range(200):
+        run = [random.exponential(100, size=5).tolist() for _ in range(40)]
+        estimate = mean_quantile([run], 0.5, num_samples=300, seed=number)
+        assert estimate is not None
+        found += estimate.low <= 100 * np.log(2) <= estimate.high
+    assert 0.89 * 200 <= found <= 199
+
+
+def test_quantiles_of_pairs() -> None:
+    base = [[[1.0, 2.0], [3.0]], [[5.0], []]]
+    more = [[[11.0, 12.0], [13.0]], [[7.0], [7.0]]]
+    difference = mean_quantile(more, 0.5, base)
+    assert difference is not None and difference.by_seed == (10.0, 2.0)
+    assert mean_quantile([[[], []]], 0.5) is None
+    with pytest.raises(ValueError, match="measured on the same speakers"):
+        mean_quantile(more, 0.5, base[:1])

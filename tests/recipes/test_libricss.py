@@ -89,7 +89,8 @@ def finished(
 
 
 def test_results_are_reported_by_condition(finished: Path) -> None:
-    results = json.loads((finished / "results.json").read_text())
+    text = (finished / "results.json").read_text()
+    results = json.loads(text, parse_constant=pytest.fail)  # NaN is no JSON
     groups = results["groups"]
     # Sessions 1 and 2 of two conditions, three groups each; three at once are scored too.
     assert groups["groups"] == 12 and groups["sessions"] == 4
@@ -106,6 +107,7 @@ def test_hypotheses_and_references_are_left_as_turns(finished: Path) -> None:
     assert sum(len(turn.text.split()) for turns in references.values() for turn in turns) == 63
     lines = [json.loads(line) for line in (finished / "wer" / "groups.jsonl").open()]
     assert {len(line["channels"]) for line in lines} == {2}
+    assert all(isinstance(line["end_point_ms"], list) for line in lines)
     assert (finished / "wer" / "groups.hypothesis.json").exists()
 
 
