@@ -1,4 +1,4 @@
-"""Models of the recipe's YAML files with random weights."""
+"""Models of the recipes' YAML files with random weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _TITLES = {
     SUBJECT: "ConvRNN-T",
     "rnnt": "LSTM RNN-T",
     "conformer": "Conformer (SpeechBrain)",
+    "sts": "Separator-Transducer-Segmenter",
 }
 
 
@@ -42,12 +43,13 @@ def prefix(name: str) -> str:
 
 
 def build_hparams(name: str) -> dict[str, Any]:
-    """Build the objects of one YAML of the recipe.
+    """Build the objects of one YAML of a recipe.
 
     Arguments
     ---------
     name : str
-        Such as ``conv_rnnt``, or the path of a file of one's own.
+        Such as ``conv_rnnt``, of another recipe ``LibriCSS/ASR/sts``, or the path of a file of
+        one's own.
 
     Returns
     -------
@@ -62,7 +64,11 @@ def build_hparams(name: str) -> dict[str, Any]:
     from sb_alexa.assets import find_recipe
     from sb_alexa.training.configuration import Configuration
 
-    path = find_recipe(RECIPE).find_hparams(name)
+    recipe, _, hparams = name.rpartition("/")
+    if recipe and not name.endswith(".yaml"):
+        path = find_recipe(recipe).find_hparams(hparams)
+    else:
+        path = find_recipe(RECIPE).find_hparams(name)
     # No data is read; the key only has to hold something.
     return Configuration.from_file(path, {"data_folder": "."}).build()
 
@@ -92,4 +98,5 @@ def build_recogniser(name: str, *, chunk_ms: float) -> Recogniser:
         joiner=hparams["joiner"],
         chunk_ms=chunk_ms,
         sample_rate=hparams["sample_rate"],
+        num_channels=getattr(hparams["search"], "num_channels", None),
     )

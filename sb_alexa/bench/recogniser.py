@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sb_alexa.bench.pacing import TOKENS_PER_SECOND, PacedJoiner
 from sb_alexa.streaming.module import StreamingModule
 from sb_alexa.streaming.state import State
+from sb_alexa.transducer.channel_search import ChannelSearch
 from sb_alexa.transducer.greedy import GreedySearch
 from sb_alexa.transducer.joiner import Joiner
 from sb_alexa.transducer.predictor import Predictor
@@ -72,6 +73,9 @@ class Recogniser:
     search : GreedySearch | BeamSearch | None
         Of a trained model. None for random weights: a greedy search whose joiner is wrapped in
         `PacedJoiner`.
+    num_channels : int | None
+        Output channels of a `SeparationEncoder`, which the search decodes one by one; None for an
+        encoder of single talkers.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Recogniser:
         sample_rate: int = 16000,
         tokens_per_second: float = TOKENS_PER_SECOND,
         search: Any = None,
+        num_channels: int | None = None,
     ) -> None:
         geometry = features.geometry.then(encoder.geometry)
         frame_ms = geometry.hop_ms(sample_rate)
@@ -100,10 +105,8 @@ class Recogniser:
         self.modules = nn.ModuleList([features, encoder, predictor, joiner]).eval()
         self.features = features
         self.encoder = encoder
-        self.search = (
-            search
-            if search is not None
-            else GreedySearch(
+        if search is None:
+            search = GreedySearch(
                 predictor=predictor,
                 # Stands in for a Joiner with all that a search asks of one.
                 joiner=PacedJoiner(  # type: ignore[arg-type]
@@ -111,7 +114,9 @@ class Recogniser:
                 ),
                 max_symbols_per_frame=1,
             )
-        )
+        if num_channels is not None:
+            search = ChannelSearch(search=search, num_channels=num_channels)
+        self.search = search
 
     @property
     def chunk_ms(self) -> float:
@@ -155,6 +160,8 @@ class Recogniser:
         middle = time.perf_counter()
         hypotheses, search = self.search.forward_chunk(encoded, state.search)
         end = time.perf_counter()
-        num_tokens = sum(len(hypothesis.tokens) for hypothesis in hypotheses)
+        num_tokens = sum(
+            len(one.tokens) for found in hypotheses for one in getattr(found, "channels", (found,))
+        )
         step = Step(1000.0 * (middle - start), 1000.0 * (end - start), num_tokens)
         return step, RecogniserState(features, encoder, search)

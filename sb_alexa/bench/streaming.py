@@ -14,6 +14,7 @@ machine: it says when the machine was not.
 example:
   sb-alexa bench streaming --json streaming.json --output results/bench
   sb-alexa bench streaming --models conv_rnnt --hours 1
+  sb-alexa bench streaming --models LibriCSS/ASR/sts LibriCSS/ASR/single_channel
 """
 
 

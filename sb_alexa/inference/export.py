@@ -37,7 +37,7 @@ from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
 from sb_alexa.encoders.transformer import CausalTransformer
-from sb_alexa.inference.model_folder import Model
+from sb_alexa.inference.model_folder import Model, is_multitalker
 from sb_alexa.inference.streaming_steps import (
     EncoderStep,
     JoinerStep,
@@ -85,6 +85,11 @@ def export_streaming_step(
         raise ValueError(
             "export needs an output that ends in .onnx, chunk_ms > 0 and batch_size >= 1, got "
             f"{output}, {chunk_ms} and {batch_size}"
+        )
+    if is_multitalker(model.hparams):
+        raise ValueError(
+            "the model separates talkers on several channels, and the exported loop decodes one "
+            "channel; stream it with torch (sb-alexa transcribe --stream)"
         )
     _require_exporter()
     features: Any = model.modules["features"]

@@ -12,6 +12,24 @@ from sb_alexa.turn import Turn
 _TURN_TOKENS = frozenset({"<sot>", "<eot>", "<cot>"})
 
 
+def require_meeteval() -> ModuleType:
+    """Import meeteval, so that a training fails before it starts rather than in its test.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message says how to.
+    """
+    try:
+        import meeteval
+    except ImportError as error:
+        raise ImportError(
+            "word errors of several talkers are counted by meeteval: "
+            f"pip install 'sb-alexa[multitalker]' ({error})"
+        ) from error
+    return meeteval
+
+
 def orc_errors(references: Sequence[Turn], channels: Sequence[str]) -> ErrorCounts:
     """Count word errors, each reference turn on the channel where it costs least (ORC-WER).
 
@@ -49,7 +67,7 @@ def orc_errors(references: Sequence[Turn], channels: Sequence[str]) -> ErrorCoun
     >>> orc_errors([ben, anna], ["NO STOP", "TURN ON"])
     ErrorCounts(substitutions=0, deletions=1, insertions=0, words=5)
     """
-    meeteval = _meeteval()
+    meeteval = require_meeteval()
     if len(channels) > 10:
         raise ValueError(
             f"the ORC search is exact and takes at most 10 channels, got {len(channels)}; pass one "
@@ -102,7 +120,7 @@ def cp_errors(references: Sequence[Turn], hypotheses: Sequence[Turn]) -> ErrorCo
     >>> cp_errors([anna, ben], [one, two]).errors
     1
     """
-    meeteval = _meeteval()
+    meeteval = require_meeteval()
     _check_texts([turn.text for turn in hypotheses])
     rate = meeteval.wer.cp_word_error_rate(
         _texts_by_speaker(references),
@@ -154,7 +172,7 @@ def tcp_errors(
     >>> tcp_errors([said], [late]).errors, tcp_errors([said], [late], collar_s=10.0).errors
     (2, 0)
     """
-    meeteval = _meeteval()
+    meeteval = require_meeteval()
     if not collar_s >= 0.0:
         raise ValueError(f"collar_s must be >= 0, got {collar_s}; 5 s is usual")
     _check_texts([turn.text for turn in hypotheses])
@@ -169,17 +187,6 @@ def tcp_errors(
         collar=collar_s,
     )
     return _counts(rate)
-
-
-def _meeteval() -> ModuleType:
-    try:
-        import meeteval
-    except ImportError as error:
-        raise ImportError(
-            "word errors of several talkers are counted by meeteval: "
-            f"pip install 'sb-alexa[multitalker]' ({error})"
-        ) from error
-    return meeteval
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from sb_alexa.corpora.mixture_series import MixtureSeries
 from sb_alexa.corpora.room_responses import RoomFolder
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.model_configuration import MODEL_KEYS
+from sb_alexa.metrics.multitalker_error_rate import require_meeteval
 from sb_alexa.training.batching import ShardedBatchSampler
 from sb_alexa.training.mixture_batch import MixtureBatch
 from sb_alexa.training.mixture_dataio import (
@@ -82,6 +83,8 @@ class MixtureTask(RecipeTask[PreparedMixtures]):
         self._prepare = prepare
 
     def prepare(self, values: dict[str, Any]) -> PreparedMixtures:
+        if values["libricss_folder"] is not None:
+            require_meeteval()
         return self._prepare(values)
 
     def speech(self, prepared: PreparedMixtures) -> PreparedLibriSpeech:

@@ -47,3 +47,21 @@ def test_chunk_of_the_encoder_itself_comes_first() -> None:
     assert recogniser.chunk_ms == recogniser.encoder.chunk_frames * recogniser.frame_ms == 150.0
     step, state = recogniser.step(torch.zeros(2, 2400), recogniser.initial_state(2))
     assert step.total_ms > 0
+
+
+def test_every_channel_of_a_mixture_is_searched() -> None:
+    one, two = (
+        build_recogniser(f"LibriCSS/ASR/{name}", chunk_ms=150.0)
+        for name in ("mini_single_channel", "mini")
+    )
+    assert (one.prefix, one.chunk_ms) == ("mini_single_channel_", 120.0)
+    audio = EndlessAudio.noise(40_000)
+    emitted = []
+    for recogniser in (one, two):
+        state, num_tokens = recogniser.initial_state(2), 0
+        for index in range(20):
+            step, state = recogniser.step(audio.chunk(index, 2, 1920), state)
+            num_tokens += step.num_tokens
+        emitted.append(num_tokens)
+    assert 1.4 * emitted[0] < emitted[1] < 2.8 * emitted[0]
+    assert two.num_parameters > one.num_parameters

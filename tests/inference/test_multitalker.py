@@ -10,6 +10,7 @@ import torch
 
 from sb_alexa.inference import transducer_interface
 from sb_alexa.inference.asr import TransducerASR
+from sb_alexa.inference.export import export_streaming_step
 from sb_alexa.inference.gated_asr import GatedASR
 from sb_alexa.inference.model_configuration import MODEL_KEYS
 from sb_alexa.inference.model_folder import (
@@ -132,6 +133,12 @@ def test_each_kind_of_model_names_the_class_that_opens_it(folder: Path, tmp_path
             cls.from_hparams(folder)
     with pytest.raises(ModelFolderError, match=r"sb_alexa\.inference\.asr\.TransducerASR"):
         MultiTalkerASR.from_hparams(single)
+
+
+def test_a_model_of_several_talkers_is_not_exported(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="separates talkers on several channels"):
+        export_streaming_step(read_model_folder(folder), tmp_path / "step.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_parts_that_do_not_belong_together(folder: Path, tmp_path: Path) -> None:

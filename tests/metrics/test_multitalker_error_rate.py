@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from sb_alexa.metrics.bootstrap import bootstrap_interval
 from sb_alexa.metrics.error_rate import ErrorCounts, count_errors, word_errors
 from sb_alexa.metrics.multitalker_error_rate import cp_errors, orc_errors, tcp_errors
+from sb_alexa.training.mixture_task import MixtureTask
+from sb_alexa.training.multitalker_recognition import MultiTalkerExperiment
 from sb_alexa.turn import Turn
 
 pytest.importorskip("meeteval")
@@ -202,3 +204,14 @@ def test_references_of_libricss_against_themselves(realdata: Path) -> None:
         assert cp_errors(turns, turns).errors == tcp_errors(turns, turns).errors == 0
         num_layers.append(len(layers))
     assert (len(num_layers), min(num_layers), max(num_layers)) == (11, 2, 3)
+
+
+def test_a_recipe_without_meeteval_fails_before_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "meeteval", None)
+    prepared: list[dict[str, object]] = []
+    task = MixtureTask(experiment_class=MultiTalkerExperiment, prepare=prepared.append)  # type: ignore[arg-type]
+    with pytest.raises(ImportError, match=r"sb-alexa\[multitalker\]"):
+        task.prepare({"libricss_folder": "meetings"})
+    assert not prepared
+    task.prepare({"libricss_folder": None})  # trains without a test
+    assert prepared

@@ -95,11 +95,9 @@ class MultiTalkerASR(MultiTalkerExperiment):
     def ctc(self, rows: ChannelRows, num_mixtures: int) -> Tensor:
         """Nats per mixture; channels with more labels than frames are left out and counted."""
         log_probs = self.modules.ctc_head(rows.encoder_out).float().log_softmax(-1)
-        losses, possible = ctc_loss_with_skips(
-            log_probs, rows.labels, rows.num_frames, rows.num_labels
-        )
-        if not bool(possible.all()):
-            self.dropped_ctc_terms += int((~possible).sum())
+        sizes = rows.num_frames, rows.num_labels
+        losses, possible = ctc_loss_with_skips(log_probs, rows.labels, *sizes)
+        self.dropped_ctc_terms += int((~possible).sum())
         return losses.sum() / num_mixtures
 
     def masking(self, predictions: MixtureOutput, batch: MixtureBatch) -> Tensor:
