@@ -35,7 +35,7 @@ _NEVER = 10**9
 # Counted in steps of the phase they belong to: they shrink and grow with it.
 _PHASE_ONE_SCHEDULES = ("warmup_steps", "ctc_only_steps")
 _PHASE_TWO_SCHEDULES = ("warmup_steps",)
-_GATE_SCHEDULES = ("straight_through_steps",)
+_GATE_SCHEDULES = ("straight_through_steps", "cost_ramp_steps")
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class ExperimentPlan:
             "data_folder": self.corpus,
             "phase_one_steps": steps.phase_one,
             "straight_through_steps": 0,
+            "cost_ramp_steps": 0,
             "test_splits": [],  # only its weights are needed
             **steps.phase_one_schedules,
             **self.settings,
