@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--corpus", type=Path, metavar="FOLDER", help="use this one, do not write one")
     add("--hours", type=float, default=8.0, help="of training speech to write [%(default)s]")
     add("--seeds", type=int, default=5, help="paired runs of each arm [%(default)s]")
+    add("--random-seeds", type=int, help="of them with random gates too [all]")
     add("--phase-one-steps", type=int, help="of the shared first phase [the YAML's]")
     add("--steps", type=int, help="of the second phase, every arm [the YAML's]")
     add("--jobs", type=int, default=2, help="runs at a time, a thread each [%(default)s]")
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         output=output,
         corpus=(args.corpus or output / "corpus").resolve(),
         num_seeds=args.seeds,
+        num_random_seeds=args.random_seeds,
         phase_one_steps=args.phase_one_steps,
         num_steps=args.steps,
         settings=settings,

@@ -50,6 +50,8 @@ class ExperimentPlan:
         In LibriSpeech's layout, with train-clean, dev-clean and test-clean.
     num_seeds : int
         Paired runs of each arm, seeds 0, 1, ...
+    num_random_seeds : int | None
+        Of random gates, where fewer tell enough; None takes as many.
     phase_one_steps, num_steps : int | None
         Optimizer steps of the first phase and of the second; None takes the YAML's.
     settings : mapping
@@ -59,6 +61,7 @@ class ExperimentPlan:
     output: Path
     corpus: Path
     num_seeds: int = 5
+    num_random_seeds: int | None = None
     phase_one_steps: int | None = None
     num_steps: int | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -66,15 +69,19 @@ class ExperimentPlan:
     def __post_init__(self) -> None:
         if self.num_seeds < 1:
             raise ValueError(f"the number of seeds must be >= 1, got {self.num_seeds}")
+        if self.num_random_seeds is not None and not 1 <= self.num_random_seeds <= self.num_seeds:
+            raise ValueError(
+                f"random gates take 1 to {self.num_seeds} of the seeds, got {self.num_random_seeds}"
+            )
         for name in ("phase_one_steps", "num_steps"):
             value = getattr(self, name)
             if value is not None and value < 2:
                 raise ValueError(f"{name} must be >= 2, got {value}; leave it out for the YAML's")
 
-    @property
-    def seeds(self) -> range:
-        """The seeds of the paired runs."""
-        return range(self.num_seeds)
+    def seeds(self, arm: str) -> range:
+        """The seeds of an arm."""
+        is_fewer = arm == "random" and self.num_random_seeds is not None
+        return range(self.num_random_seeds if is_fewer else self.num_seeds)
 
     def folder(self, arm: str, seed: int) -> Path:
         """Output folder of one run."""
@@ -84,8 +91,10 @@ class ExperimentPlan:
         """All runs, those that others need first."""
         steps = _Steps.of(self)
         jobs = [self._phase_one_job(steps)]
-        for seed in self.seeds:
-            jobs += [self._arm_job(arm, seed, steps) for arm in ARMS]
+        # Random gates last: they only show that the others learned something.
+        for arms in (("amortized", "dense"), ("random",)):
+            for seed in self.seeds(arms[0]):
+                jobs += [self._arm_job(arm, seed, steps) for arm in arms]
         return jobs
 
     def _phase_one_job(self, steps: _Steps) -> RecipeJob:

@@ -50,16 +50,19 @@ class Comparison:
             If two runs were tested on different words.
         """
         runs = {
-            arm: tuple(RunResult.read(plan.folder(arm, seed), TEST_SPLIT) for seed in plan.seeds)
+            arm: tuple(
+                RunResult.read(plan.folder(arm, seed), TEST_SPLIT) for seed in plan.seeds(arm)
+            )
             for arm in ARMS
         }
         errors = {arm: seeded_errors(of_arm) for arm, of_arm in runs.items()}
+        paired = seeded_errors(runs["amortized"][: len(runs["random"])])
         jobs = plan.jobs()
         return cls(
             runs=runs,
             wer={arm: mean_error_rate(of_arm) for arm, of_arm in errors.items()},
             amortized_relative=relative_difference(errors["amortized"], errors["dense"]),
-            random_relative=relative_difference(errors["random"], errors["amortized"]),
+            random_relative=relative_difference(errors["random"], paired),
             steps=(jobs[0].num_steps, jobs[1].num_steps),
         )
 
@@ -136,9 +139,11 @@ def plot(comparison: Comparison, path: Path) -> None:
 
     figure = Figure(figsize=(5.4, 3.6), layout="constrained")
     panel = figure.subplots()
-    for trio in zip(*(comparison.runs[arm] for arm in _ORDER), strict=True):
+    for seed in range(len(comparison.runs["dense"])):
+        of_seed = [comparison.runs[arm][seed : seed + 1] for arm in _ORDER]
+        joined = [run for runs in of_seed for run in runs]
         panel.plot(
-            [100 * run.compute for run in trio], [run.wer for run in trio], "-", c="#d5d7db", lw=1
+            [100 * run.compute for run in joined], [run.wer for run in joined], "-", c="#d5d7db"
         )
     for arm in _ORDER:
         of_arm = comparison.runs[arm]
@@ -191,8 +196,8 @@ def _what_it_rests_on(comparison: Comparison) -> str:
     return (
         f"Synthetic speech; {figures['test_words']} test words in {figures['test_utterances']} "
         f"utterances of {figures['test_speakers']} unseen speakers. All runs start from the same "
-        f"{comparison.steps[0]} steps and take {comparison.steps[1]} more, a seed's three runs "
-        "with the same batches; random gates keep what the amortized run of their seed keeps. "
+        f"{comparison.steps[0]} steps and take {comparison.steps[1]} more, the runs of a seed "
+        f"with the same batches; random gates ({len(comparison.runs['random'])} seeds) keep what the amortized run of their seed keeps. "
         f"Intervals: {levels}."
     )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def write_run(folder: Path, arm: str, seed: int, *, split: str = "test-clean") -
 @pytest.fixture
 def plan(tmp_path: Path) -> ExperimentPlan:
     plan = ExperimentPlan(tmp_path, tmp_path / "corpus", num_seeds=2)
-    for seed in plan.seeds:
+    for seed in plan.seeds("dense"):
         for arm in ARMS:
             write_run(plan.folder(arm, seed), arm, seed)
     return plan
@@ -63,9 +64,9 @@ def test_runs_of_a_plan(plan: ExperimentPlan) -> None:
     jobs = plan.jobs()
     names = [job.name for job in jobs]
     assert names == [
-        *("phase1", "amortized-0", "dense-0", "random-0", "amortized-1", "dense-1", "random-1")
+        *("phase1", "amortized-0", "dense-0", "amortized-1", "dense-1", "random-0", "random-1")
     ]
-    assert [job.seed for job in jobs] == [0, 0, 0, 0, 1, 1, 1]
+    assert [job.seed for job in jobs] == [0, 0, 0, 1, 1, 0, 1]
     assert len({job.num_steps for job in jobs[1:]}) == 1
     first = jobs[0]
     assert options(jobs, "phase1")["phase_one_steps"] == first.num_steps
@@ -104,7 +105,9 @@ def test_random_gates_keep_what_the_amortized_run_of_their_seed_keeps(
 def test_shorter_phases_shrink_their_schedules(tmp_path: Path) -> None:
     whole = ExperimentPlan(tmp_path, tmp_path).jobs()
     one, two = whole[0].num_steps, whole[1].num_steps
-    short = ExperimentPlan(tmp_path, tmp_path, 5, one // 10, two // 20).jobs()
+    short = ExperimentPlan(
+        tmp_path, tmp_path, phase_one_steps=one // 10, num_steps=two // 20
+    ).jobs()
     assert (short[0].num_steps, short[1].num_steps) == (one // 10, two // 20)
     for key, factor, name in (
         ("ctc_only_steps", 10, "phase1"),
@@ -129,6 +132,17 @@ def test_figures(plan: ExperimentPlan) -> None:
     assert figures["key_rate"] == pytest.approx(0.4)
     assert (figures["seeds"], figures["test_words"], figures["test_speakers"]) == (2, 800, 8)
     assert figures["test_utterances"] == 16
+
+
+def test_fewer_random_seeds_are_compared_with_their_pairs(plan: ExperimentPlan) -> None:
+    fewer = replace(plan, num_random_seeds=1)
+    assert "random-1" not in [job.name for job in fewer.jobs()]
+    comparison = Comparison.read(fewer)
+    assert comparison.figures()["random_relative"] == pytest.approx(100.0)  # of seed 0 alone
+    assert comparison.figures()["dense_wer"] == pytest.approx(10.5)
+    assert "| random against amortized | **+100.0 %** |" in markdown(comparison)
+    with pytest.raises(ValueError, match="1 to 2 of the seeds, got 3"):
+        replace(plan, num_random_seeds=3)
 
 
 def test_markdown(plan: ExperimentPlan) -> None:
