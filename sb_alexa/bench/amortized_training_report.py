@@ -197,8 +197,8 @@ def _what_it_rests_on(comparison: Comparison) -> str:
         f"Synthetic speech; {figures['test_words']} test words in {figures['test_utterances']} "
         f"utterances of {figures['test_speakers']} unseen speakers. All runs start from the same "
         f"{comparison.steps[0]} steps and take {comparison.steps[1]} more, the runs of a seed "
-        f"with the same batches; random gates ({len(comparison.runs['random'])} seeds) keep what the amortized run of their seed keeps. "
-        f"Intervals: {levels}."
+        f"with the same batches; random gates ({len(comparison.runs['random'])} seeds) keep what "
+        f"the amortized run of their seed keeps. Intervals: {levels}."
     )
 
 

@@ -1,19 +1,19 @@
-"""One session of a synthetic conversation: spoken, mixed and written as a whole or not at all."""
+"""One session of a conversation on disk: mixed and written as a whole or not at all."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from sb_alexa.corpora.acoustics import coloured_noise, draw_conditions, record
+from sb_alexa.corpora.acoustics import coloured_noise, draw_conditions
 from sb_alexa.corpora.libricss_files import (
     AUDIO_FILES,
+    CONDITIONS,
     MEETING_COLUMNS,
     MEETING_INFO,
     WORD_COLUMNS,
@@ -21,11 +21,9 @@ from sb_alexa.corpora.libricss_files import (
 )
 from sb_alexa.corpora.random_streams import Purpose, stream
 from sb_alexa.corpora.reader_folder import UNFINISHED
-from sb_alexa.corpora.session_timeline import Timing, place_turns
+from sb_alexa.corpora.session_timeline import TIMINGS, Timing, place_turns
 from sb_alexa.corpora.synthesis import SAMPLE_RATE_HZ
-from sb_alexa.corpora.synthetic import speak
 from sb_alexa.corpora.utterance_groups import overlap_seconds, utterance_groups
-from sb_alexa.corpora.voices import Speaker
 from sb_alexa.turn import Turn, Word
 
 GROUPS = "transcription/utterance_groups.txt"
@@ -36,34 +34,31 @@ _TAIL_S = 0.5
 _SESSION_LEVEL_DBFS = (-28.0, -22.0)
 _SPEAKER_OFFSET_DB = (-2.5, 2.5)
 # What the streams of a session are for: (seed, SESSION, condition, number, use, ...).
-PLAN, _ROOM, _PLACE, _ECHO, _EDGES, _TIMES, _NOISE, _DELIVERY = range(8)
+PLAN, ROOM, PLACE, ECHO, EDGES, _TIMES, _NOISE, DELIVERY = range(8)
 
 
 @dataclass(frozen=True)
-class SessionPlan:
-    """What is said in a session and by whom; when is decided once it is spoken.
+class Session:
+    """Which session of a corpus it is; that decides its random numbers.
 
     Arguments
     ---------
     condition : str
         Name of the condition, such as `OV10`.
-    condition_index : int
-        Its number, part of the key of every random stream of the session.
     number : int
         Number of the session within the condition.
-    timing : Timing
-        How the turns follow each other.
-    turns : tuple of (Speaker, str)
-        Who says what, in order of start; sentences in lower case.
     seed : int
         Seed of the corpus.
+
+    Example
+    -------
+    >>> session = Session("OV10", 3, seed=0)
+    >>> session.name, session.folder_name(overlap_ratio=0.103)
+    ('OV10-session3', 'overlap_ratio_10.0_sil0.1_1.0_session3_actual10.3')
     """
 
     condition: str
-    condition_index: int
     number: int
-    timing: Timing
-    turns: tuple[tuple[Speaker, str], ...]
     seed: int
 
     @property
@@ -72,13 +67,13 @@ class SessionPlan:
         return f"{self.condition}-session{self.number}"
 
     @property
-    def speakers(self) -> list[Speaker]:
-        """Everybody who speaks, in order of their ids."""
-        return sorted({who for who, _ in self.turns}, key=lambda who: who.speaker_id)
+    def timing(self) -> Timing:
+        """How the turns follow each other."""
+        return TIMINGS[self.condition]
 
     def stream(self, use: int, *key: int) -> np.random.Generator:
         """The random numbers of the session for one use."""
-        whole = (self.condition_index, self.number, use, *key)
+        whole = (CONDITIONS.index(self.condition), self.number, use, *key)
         return stream(self.seed, Purpose.SESSION, *whole)
 
     def folder_name(self, overlap_ratio: float) -> str:
@@ -95,23 +90,29 @@ class SessionPlan:
 
 
 @dataclass(frozen=True)
-class SpokenTurn:
-    """A turn by itself: what the far microphone and a close one hear of it.
+class HeardTurn:
+    """A turn by itself: what is said, and what the far microphone and a close one hear of it.
 
     Arguments
     ---------
-    index : int
-        Number of the turn within the session.
+    speaker : str
+        Who talks.
+    utterance_id : str
+        Unique within the session.
+    text : str
+        What is said.
     recorded, clean : numpy.ndarray
-        float32, 16 kHz, shape (N,): with the room's echo, and without; neither has noise.
+        float32, 16 kHz, shape (N,): as in the room, and without its echo; neither has the noise.
     words : tuple of Word
-        Seconds from the first sample.
+        Seconds from the first sample; empty where nobody knows them.
     """
 
-    index: int
+    speaker: str
+    utterance_id: str
+    text: str
     recorded: np.ndarray
     clean: np.ndarray
-    words: tuple[Word, ...]
+    words: tuple[Word, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -119,111 +120,79 @@ class SpokenTurn:
         return self.clean.size / SAMPLE_RATE_HZ
 
 
-def speak_turns(job: tuple[SessionPlan, Speaker]) -> list[SpokenTurn]:
-    """Speak all turns of one speaker of a session; needs a fresh process.
+def draw_level_dbfs(room: np.random.Generator, place: np.random.Generator) -> float:
+    """Level of a talker: that of the session, and how far it differs at the talker's place."""
+    return room.uniform(*_SESSION_LEVEL_DBFS) + place.uniform(*_SPEAKER_OFFSET_DB)
 
-    A speaker keeps a place in the room, and so an echo and a level, throughout the session.
 
-    Arguments
-    ---------
-    job : (SessionPlan, Speaker)
-        The session and who speaks.
+def at_level(samples: np.ndarray, level_dbfs: float) -> np.ndarray:
+    """The samples with this root mean square; softer if they would clip, silence as it is.
+
+    Example
+    -------
+    >>> at_level(np.array([0.5, -0.5], dtype=np.float32), -20.0).tolist()
+    [0.10000000149011612, -0.10000000149011612]
     """
-    plan, speaker = job
-    indices = [index for index, (who, _) in enumerate(plan.turns) if who == speaker]
-    room = plan.stream(_ROOM)
-    at_place = plan.stream(_PLACE, speaker.speaker_id)
-    place = replace(
-        draw_conditions(at_place),
-        reverberation_time_s=draw_conditions(room).reverberation_time_s,
-        level_dbfs=room.uniform(*_SESSION_LEVEL_DBFS) + at_place.uniform(*_SPEAKER_OFFSET_DB),
-        snr_db=math.inf,
-    )
-    seed = int(plan.stream(_DELIVERY).integers(2**31))
-    sentences = [plan.turns[index][1] for index in indices]
-    spoken = []
-    for index, said in zip(indices, speak(speaker, sentences, seed=seed), strict=True):
-        edges = draw_conditions(plan.stream(_EDGES, index))
-        conditions = replace(place, lead_s=edges.lead_s, tail_s=edges.tail_s)
-        # The same stream every time: the echo is drawn first, so it is the same for all turns.
-        echo = plan.stream(_ECHO, speaker.speaker_id)
-        recorded = record(said.samples, conditions, echo)
-        lead = round(conditions.lead_s * SAMPLE_RATE_HZ)
-        clean = np.zeros_like(recorded)
-        clean[lead : lead + said.samples.size] = _at_level(said.samples, conditions.level_dbfs)
-        delay_s = lead / SAMPLE_RATE_HZ
-        words = tuple(Word(w.label, w.start_s + delay_s, w.end_s + delay_s) for w in said.words)
-        spoken.append(SpokenTurn(index, recorded, clean, words))
-    return spoken
-
-
-def _at_level(samples: np.ndarray, level_dbfs: float) -> np.ndarray:
     rms = float(np.sqrt(np.mean(np.square(samples)))) or 1.0
     gain = min(10 ** (level_dbfs / 20) / rms, _PEAK / max(float(np.abs(samples).max()), 1e-9))
     return samples * np.float32(gain)
 
 
-def write_session(folder: Path, plan: SessionPlan, spoken: Iterable[SpokenTurn]) -> Path:
+def write_session(folder: Path, session: Session, heard: Sequence[HeardTurn]) -> Path:
     """Mix the turns of a session and write it; return its folder, which appears as a whole.
 
     Arguments
     ---------
     folder : Path
         The corpus.
-    plan : SessionPlan
-        What was planned.
-    spoken : iterable of SpokenTurn
-        All its turns, in any order.
+    session : Session
+        Which one it is; draws when turns start, and the noise.
+    heard : sequence of HeardTurn
+        All its turns, in order of start.
     """
-    in_order = sorted(spoken, key=lambda turn: turn.index)
-    speakers = [str(who.speaker_id) for who, _ in plan.turns]
     starts_s = place_turns(
-        speakers,
-        [turn.duration_s for turn in in_order],
-        plan.timing,
-        plan.stream(_TIMES),
+        [turn.speaker for turn in heard],
+        [turn.duration_s for turn in heard],
+        session.timing,
+        session.stream(_TIMES),
         sample_rate_hz=SAMPLE_RATE_HZ,
     )
     turns = [
-        Turn(who, 0.0, turn.duration_s, _text(turn), turn.words).shifted(start_s)
-        for who, turn, start_s in zip(speakers, in_order, starts_s, strict=True)
+        Turn(turn.speaker, 0.0, turn.duration_s, turn.text, turn.words).shifted(start_s)
+        for turn, start_s in zip(heard, starts_s, strict=True)
     ]
-    recorded, clean = _mix(plan, in_order, starts_s)
+    recorded, clean = _mix(session, heard, starts_s)
     speech_s = sum(turn.duration_s for turn in turns)
-    name = plan.folder_name(overlap_seconds(turns) / speech_s)
-    unfinished = folder / UNFINISHED / plan.condition / name
+    name = session.folder_name(overlap_seconds(turns) / speech_s)
+    unfinished = folder / UNFINISHED / session.condition / name
     for file, samples in ((AUDIO_FILES["record"], recorded), (AUDIO_FILES["mix"], clean)):
         (unfinished / file).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(unfinished / file, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
-    _write_transcription(unfinished, plan, turns)
-    finished = folder / plan.condition / name
+    _write_transcription(unfinished, [turn.utterance_id for turn in heard], turns)
+    finished = folder / session.condition / name
     finished.parent.mkdir(parents=True, exist_ok=True)
     os.replace(unfinished, finished)
     return finished
 
 
-def _text(turn: SpokenTurn) -> str:
-    return " ".join(word.text for word in turn.words)
-
-
 def _mix(
-    plan: SessionPlan, spoken: Sequence[SpokenTurn], starts_s: Sequence[float]
+    session: Session, heard: Sequence[HeardTurn], starts_s: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The far microphone's recording, with noise, and the clean sum; 16-bit samples."""
     firsts = [round(start_s * SAMPLE_RATE_HZ) for start_s in starts_s]
-    last = max(first + turn.clean.size for first, turn in zip(firsts, spoken, strict=True))
+    last = max(first + turn.clean.size for first, turn in zip(firsts, heard, strict=True))
     num_samples = last + round(_TAIL_S * SAMPLE_RATE_HZ)
-    recorded = _noise(plan, num_samples)
+    recorded = _noise(session, num_samples)
     clean = np.zeros(num_samples, dtype=np.float32)
-    for first, turn in zip(firsts, spoken, strict=True):
+    for first, turn in zip(firsts, heard, strict=True):
         recorded[first : first + turn.recorded.size] += turn.recorded
         clean[first : first + turn.clean.size] += turn.clean
     return _as_int16(recorded), _as_int16(clean)
 
 
-def _noise(plan: SessionPlan, num_samples: int) -> np.ndarray:
+def _noise(session: Session, num_samples: int) -> np.ndarray:
     """Noise that goes on through the whole session."""
-    rng = plan.stream(_NOISE)
+    rng = session.stream(_NOISE)
     conditions = draw_conditions(rng)
     level_dbfs = sum(_SESSION_LEVEL_DBFS) / 2 - conditions.snr_db
     power = 10 ** (level_dbfs / 10)
@@ -235,11 +204,13 @@ def _as_int16(samples: np.ndarray) -> np.ndarray:
     return np.round(samples * np.float32(gain * 32767)).astype(np.int16)
 
 
-def _write_transcription(folder: Path, plan: SessionPlan, turns: Sequence[Turn]) -> None:
+def _write_transcription(
+    folder: Path, utterance_ids: Sequence[str], turns: Sequence[Turn]
+) -> None:
+    """Write who says what, when; without `WORDS` where no turn knows when its words are said."""
     meeting: list[Sequence[str]] = [MEETING_COLUMNS]
     words: list[Sequence[str]] = [WORD_COLUMNS]
-    for index, turn in enumerate(turns):
-        name = f"{turn.speaker}-{plan.condition}s{plan.number}-{index:04d}"
+    for name, turn in zip(utterance_ids, turns, strict=True):
         # Seven decimals hold a sample at 16 kHz exactly.
         times = [f"{turn.start_s:.7f}", f"{turn.end_s:.7f}"]
         meeting.append([*times, turn.speaker, name, turn.text])
@@ -248,7 +219,10 @@ def _write_transcription(folder: Path, plan: SessionPlan, turns: Sequence[Turn])
     for group in utterance_groups(turns):
         end_s = max(turn.end_s for turn in group)
         groups.append([f"{group[0].start_s:.7f}", f"{end_s:.7f}", str(len(group))])
-    for file, lines in ((MEETING_INFO, meeting), (WORDS, words), (GROUPS, groups)):
+    tables = {MEETING_INFO: meeting, GROUPS: groups}
+    if len(words) > 1:
+        tables[WORDS] = words
+    for file, lines in tables.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         text = "".join("\t".join(line) + "\n" for line in lines)

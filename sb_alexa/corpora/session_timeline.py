@@ -66,6 +66,18 @@ class Timing:
         return 1 - self.overlap_ratio / 2, silence_s
 
 
+# Nominal ratios and silences are those of LibriCSS; so are, about, the shares of turns that overlap
+# the ones before them: 0.50, 0.65, 0.74 and 0.78, counted in its reference transcriptions.
+TIMINGS = {
+    "0L": Timing(0.0, 0.0, (2.9, 3.0)),
+    "0S": Timing(0.0, 0.0, (0.1, 0.5)),
+    "OV10": Timing(0.1, 0.50, (0.1, 1.0)),
+    "OV20": Timing(0.2, 0.65, (0.1, 1.0)),
+    "OV30": Timing(0.3, 0.74, (0.1, 1.0)),
+    "OV40": Timing(0.4, 0.78, (0.1, 1.0)),
+}
+
+
 def place_turns(
     speakers: Sequence[str],
     durations_s: Sequence[float],
