@@ -1,4 +1,4 @@
-"""`sb-alexa corpus`: write the embedded corpus of synthetic speech."""
+"""`sb-alexa corpus`: write a corpus of synthetic speech, or conversations of recorded speech."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ if TYPE_CHECKING:
 AFTER_INTERRUPT = "what is finished is kept: the same command writes the rest"
 
 _EPILOG = """\
-The same arguments give the same bytes, whatever the number of workers. The voices are synthetic:
-the corpus proves code and compares methods; it says nothing about people or about accuracy on real
-speech.
+The same arguments give the same bytes, whatever the number of workers. Unless --speech is given the
+voices are synthetic: the corpus proves code and compares methods; it says nothing about people or
+about accuracy on real speech. With --speech, conversations are made of recorded utterances, added
+up with a known overlap: the voices are real, the conversations are not.
 
 example:
   sb-alexa corpus data/embedded
   sb-alexa corpus data/large --num-train-speakers 256 --hours 20 --seed 1
   sb-alexa corpus data/conversations --layout LibriCSS
+  sb-alexa corpus data/meetings --layout LibriCSS --speech LibriSpeech/dev-clean
 """
 
 # Options that only one layout has, and the parameter of its writer that each sets.
 _OF_LAYOUT = {
     "librispeech": {"num_train_speakers": "num_train_speakers", "hours": "hours_of_training"},
-    "libricss": {"num_sessions": "num_sessions", "minutes": "minutes_per_session"},
+    "libricss": {
+        "num_sessions": "num_sessions",
+        "minutes": "minutes_per_session",
+        "speech": "speech",
+    },
 }
 
 
@@ -41,10 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(_OF_LAYOUT),
         default="librispeech",
         help="the real corpus whose layout on disk is followed: LibriSpeech, single sentences for "
-        "training and testing; LibriCSS, conversations of its test speakers (default: LibriSpeech)",
+        "training and testing; LibriCSS, conversations of its test speakers, or of the readers of "
+        "--speech (default: LibriSpeech)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of readers, sentences, rooms (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="of readers, sentences, rooms; of who says what, when (default: %(default)s)",
     )
     parser.add_argument(
         "--num-train-speakers",
@@ -62,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--minutes", type=float, help="LibriCSS: length of a session, about (default: 1)"
+    )
+    parser.add_argument(
+        "--speech",
+        metavar="FOLDER",
+        type=Path,
+        help="LibriCSS: make conversations of the recorded utterances of a split in LibriSpeech's "
+        "layout, such as LibriSpeech/dev-clean, instead of synthetic voices",
     )
     parser.add_argument(
         "--text-file",
@@ -88,22 +105,24 @@ def run(args: argparse.Namespace) -> int:
         0.
     """
     sizes = _sizes(args)
-    common = {
-        "seed": args.seed,
-        "text_file": args.text_file,
-        "num_workers": args.num_workers,
-        "progress": not args.quiet,
-    }
-    if args.layout == "libricss":
+    common = {"seed": args.seed, "progress": not args.quiet}
+    spoken = {"text_file": args.text_file, "num_workers": args.num_workers}
+    if args.speech is not None:
+        from sb_alexa.corpora.recorded_meetings import write_recorded_meetings
+
+        _check_nothing_is_spoken(args)
+        folder = write_recorded_meetings(args.folder, **sizes, **common)
+        said = describe_conversations(folder)
+    elif args.layout == "libricss":
         from sb_alexa.corpora.libricss_layout import write_libricss
 
-        folder = write_libricss(args.folder, **sizes, **common)
+        folder = write_libricss(args.folder, **sizes, **common, **spoken)
         said = describe_conversations(folder)
     else:
         from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
 
         splits = default_splits(**sizes)
-        folder = write_librispeech(args.folder, splits=splits, **common)
+        folder = write_librispeech(args.folder, splits=splits, **common, **spoken)
         said = describe(folder, splits)
     if not args.quiet:
         print(said)
@@ -129,6 +148,26 @@ def _sizes(args: argparse.Namespace) -> dict[str, Any]:
                 raise ValueError(f"{option} belongs to --layout {layout}, not to {args.layout}")
             sizes[parameter] = value
     return sizes
+
+
+def _check_nothing_is_spoken(args: argparse.Namespace) -> None:
+    """Refuse what only synthetic voices have.
+
+    Raises
+    ------
+    ValueError
+        If something of that is given.
+    """
+    if args.text_file is not None:
+        raise ValueError(
+            f"--text-file {args.text_file} has sentences for synthetic voices to read, and "
+            f"--speech {args.speech} replaces those voices; give one of the two"
+        )
+    if args.num_workers is not None:
+        raise ValueError(
+            f"--num-workers {args.num_workers} is for synthetic voices; with --speech one process "
+            "mixes all: leave it out"
+        )
 
 
 def describe(folder: Path, splits: Mapping[str, SplitSpec]) -> str:
@@ -177,4 +216,6 @@ def describe_conversations(folder: Path) -> str:
         for name, count in counts.items()
     ]
     hours = sum(count.audio_s for count in counts.values()) / 3600
-    return "\n".join([*lines, f"{hours:.2f} hours of synthetic conversation in {folder}"])
+    recorded = "speech_sha256" in stamp["arguments"]
+    kind = "conversation made of recorded speech" if recorded else "synthetic conversation"
+    return "\n".join([*lines, f"{hours:.2f} hours of {kind} in {folder}"])

@@ -204,9 +204,7 @@ def _as_int16(samples: np.ndarray) -> np.ndarray:
     return np.round(samples * np.float32(gain * 32767)).astype(np.int16)
 
 
-def _write_transcription(
-    folder: Path, utterance_ids: Sequence[str], turns: Sequence[Turn]
-) -> None:
+def _write_transcription(folder: Path, utterance_ids: Sequence[str], turns: Sequence[Turn]) -> None:
     """Write who says what, when; without `WORDS` where no turn knows when its words are said."""
     meeting: list[Sequence[str]] = [MEETING_COLUMNS]
     words: list[Sequence[str]] = [WORD_COLUMNS]

@@ -9,6 +9,8 @@ import pytest
 from sb_alexa import cli
 from sb_alexa.corpora import librispeech_layout
 from sb_alexa.corpora.librispeech_layout import SplitSpec
+from sb_alexa.corpora.session_timeline import TIMINGS
+from tests.corpora.recorded_speech_files import write_speech
 
 
 @pytest.fixture
@@ -73,6 +75,44 @@ def test_conversations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]
     assert lines[5].startswith("OV40") and lines[5].endswith("40.0 % overlap")
     assert lines[6].endswith(f"hours of synthetic conversation in {folder}")
+
+
+def test_conversations_of_recorded_speech(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speech = write_speech(tmp_path / "LibriSpeech" / "dev-clean", num_readers=3, num_utterances=8)
+    folder = tmp_path / "meetings"
+    sizes = ["--num-sessions", "1", "--minutes", "0.2", "--seed", "3"]
+    arguments = ["corpus", str(folder), "--layout", "LibriCSS", "--speech", str(speech), *sizes]
+    assert cli.main(arguments) == 0
+    assert len(list(folder.glob("*/*_session0_*/record/raw_recording.wav"))) == 6
+    assert not list(folder.glob("*/*/transcription/words.txt"))
+    output = capsys.readouterr().out
+    assert "synthetic" not in output
+    assert [line.split()[0] for line in output.splitlines()[:6]] == sorted(TIMINGS)
+    assert output.endswith(f"hours of conversation made of recorded speech in {folder}\n")
+    assert cli.main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--speech belongs to --layout libricss, not to librispeech"),
+        (["--layout", "LibriCSS", "--text-file", "book.txt"], "--text-file book.txt has sentences"),
+        (["--layout", "LibriCSS", "--num-workers", "2"], "--num-workers 2 is for synthetic voices"),
+        (["--layout", "LibriCSS"], "absent is not a folder; give that of a split"),
+    ],
+)
+def test_what_recorded_speech_does_not_go_with(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert cli.main(["corpus", str(tmp_path / "c"), "--speech", "absent", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from sb_alexa.corpora import libricss_layout
 from sb_alexa.corpora.audio import read_audio
 from sb_alexa.corpora.libricss import prepare_libricss
 from sb_alexa.corpora.libricss_files import SessionFiles, read_turns, scan_sessions
-from sb_alexa.corpora.libricss_layout import TIMINGS, write_libricss
+from sb_alexa.corpora.libricss_layout import write_libricss
 from sb_alexa.corpora.librispeech_layout import SplitSpec, write_librispeech
 from sb_alexa.corpora.mixture_manifest import read_mixture_manifest
 from sb_alexa.corpora.sentences import partition_of
+from sb_alexa.corpora.session_timeline import TIMINGS
 from sb_alexa.corpora.utterance_groups import count_session, utterance_groups
 from sb_alexa.multitalker.arrangement import overlaps_at_most
 from sb_alexa.turn import Turn
@@ -268,7 +269,7 @@ def test_without_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_workers_need_not_load_torch() -> None:
-    code = "import sys; import sb_alexa.corpora.session_folder; print('torch' in sys.modules)"
+    code = "import sys; import sb_alexa.corpora.spoken_session; print('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
