@@ -22,7 +22,7 @@ COMMANDS = {
     "transcribe": "transcribe audio files, a microphone or raw samples, offline or streaming",
     "export": "write one streaming step of a trained model as ONNX",
     "gates": "show what a gated model computes, for a recording or by group of speakers",
-    "corpus": "write the embedded corpus of synthetic speech in the layout of a real one",
+    "corpus": "write synthetic speech, or meetings of recordings, in the layout of a real corpus",
     "bench": "measure speed",
 }
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.metrics.bootstrap import bootstrap_interval, bootstrap_ratio
 from sb_alexa.metrics.bootstrap_statistic import bootstrap_statistic
 from sb_alexa.metrics.emitted_turn import emitted_turns
 from sb_alexa.metrics.endpointing import EndpointCounts, endpoint_counts
 from sb_alexa.metrics.error_rate import ErrorCounts
-from sb_alexa.metrics.multitalker_error_rate import orc_errors
+from sb_alexa.metrics.multitalker_error_rate import cp_errors, orc_errors, tcp_errors
 from sb_alexa.metrics.turn_counts import TurnCounts, count_turns_right
 from sb_alexa.metrics.turn_latency import TurnLatency, turn_latency
 from sb_alexa.multitalker.arrangement import arrange_turns
 from sb_alexa.multitalker.targets import count_turns
+from sb_alexa.multitalker.turn_events import TurnEvent, turns_from_events
 from sb_alexa.multitalker.turn_tokens import TurnTokens
+from sb_alexa.multitalker.turn_tracker import TurnTracker
 from sb_alexa.training.mixture_batch import MixtureInfo
 from sb_alexa.transducer.hypothesis import Hypothesis
+from sb_alexa.turn import Turn
 
 OVERALL = "all"
 LATENCIES = ("end_point", "last_piece", "start_point", "first_piece")
@@ -33,6 +37,9 @@ class MixtureCounts:
     ---------
     words : ErrorCounts
         Of the best assignment of reference turns to channels (ORC).
+    speaker_words, timed_words : ErrorCounts
+        With channels in the place of speakers (cp), and where words must also be heard when they
+        are said (tcp).
     turns : TurnCounts
         Whether the number of turns was right.
     latency : TurnLatency
@@ -42,6 +49,8 @@ class MixtureCounts:
     """
 
     words: ErrorCounts = ErrorCounts()
+    speaker_words: ErrorCounts = ErrorCounts()
+    timed_words: ErrorCounts = ErrorCounts()
     turns: TurnCounts = TurnCounts()
     latency: TurnLatency = field(default_factory=TurnLatency)
     endpoints: EndpointCounts | None = None
@@ -52,6 +61,8 @@ class MixtureCounts:
             endpoints = self.endpoints + other.endpoints
         return MixtureCounts(
             self.words + other.words,
+            self.speaker_words + other.speaker_words,
+            self.timed_words + other.timed_words,
             self.turns + other.turns,
             self.latency + other.latency,
             endpoints,
@@ -68,8 +79,8 @@ class MixtureResult:
         Names and reference turns.
     texts : tuple of str
         Words of each channel, turn tokens removed.
-    hypotheses : tuple of Hypothesis
-        Labels of each channel.
+    turns : tuple of Turn
+        What was recognised; a turn's speaker is its channel.
     counts : MixtureCounts
         How right they are.
     loss : float
@@ -78,7 +89,7 @@ class MixtureResult:
 
     info: MixtureInfo
     texts: tuple[str, ...]
-    hypotheses: tuple[Hypothesis, ...]
+    turns: tuple[Turn, ...]
     counts: MixtureCounts
     loss: float
 
@@ -88,7 +99,7 @@ def mixture_result(
     hypotheses: Sequence[Hypothesis],
     *,
     tokens: TurnTokens,
-    decode: Callable[[list[int]], str],
+    word_pieces: WordPieces,
     seconds_per_frame: float,
     look_ahead_s: float = 0.0,
     loss: float = float("nan"),
@@ -103,8 +114,8 @@ def mixture_result(
         One for each channel.
     tokens : TurnTokens
         Labels of turn tokens.
-    decode : Callable
-        Word pieces to text.
+    word_pieces : WordPieces
+        Labels to text.
     seconds_per_frame, look_ahead_s : float
         A label of frame t came out when (t + 1) frames and the look-ahead had been read.
     loss : float
@@ -115,7 +126,7 @@ def mixture_result(
     MixtureResult
         Latencies and end points only where the channels can hold the reference.
     """
-    texts = tuple(decode(list(tokens.strip(one.tokens))) for one in hypotheses)
+    texts = tuple(word_pieces.decode(list(tokens.strip(one.tokens))) for one in hypotheses)
     found = count_turns([one.tokens for one in hypotheses], tokens)
     emitted = [
         emitted_turns(
@@ -137,10 +148,22 @@ def mixture_result(
         latency = turn_latency(said, emitted)
         if tokens.end is not None:
             endpoints = endpoint_counts(said, emitted, closed_turns=tokens.closed_turns)
+    events: list[TurnEvent] = []
+    for channel, hypothesis in enumerate(hypotheses):
+        tracker = TurnTracker(
+            word_pieces, tokens, channel=channel, seconds_per_frame=seconds_per_frame
+        )
+        events += tracker.push(hypothesis) + tracker.finish(info.duration_s)
+    turns = turns_from_events(events)
     counts = MixtureCounts(
-        orc_errors(info.turns, texts), count_turns_right(len(info.turns), found), latency, endpoints
+        words=orc_errors(info.turns, texts),
+        speaker_words=cp_errors(info.turns, turns),
+        timed_words=tcp_errors(info.turns, turns),
+        turns=count_turns_right(len(info.turns), found),
+        latency=latency,
+        endpoints=endpoints,
     )
-    return MixtureResult(info, texts, tuple(hypotheses), counts, loss)
+    return MixtureResult(info, texts, tuple(turns), counts, loss)
 
 
 def figures_by_condition(results: Sequence[MixtureResult]) -> dict[str, dict[str, Any]]:
@@ -154,8 +177,8 @@ def figures_by_condition(results: Sequence[MixtureResult]) -> dict[str, dict[str
     Returns
     -------
     dict
-        By condition, `all` last: `wer` (ORC), `turn_accuracy`, latencies and so on, None where
-        nothing was measured; intervals where there are two sessions or more.
+        By condition, `all` last: `wer` (ORC), `cp_wer`, `tcp_wer`, `turn_accuracy`, latencies and
+        so on, None where nothing was measured; intervals where there are two sessions or more.
     """
     conditions = sorted({result.info.condition for result in results})
     chosen = {name: [one for one in results if one.info.condition == name] for name in conditions}
@@ -171,6 +194,8 @@ def _figures(results: Sequence[MixtureResult]) -> dict[str, Any]:
     total = sum(sessions, MixtureCounts())
     figures: dict[str, Any] = {
         "wer": total.words.error_rate,
+        "cp_wer": total.speaker_words.error_rate,
+        "tcp_wer": total.timed_words.error_rate,
         "turn_accuracy": total.turns.accuracy,
         "turn_accuracy_above_two": total.turns.accuracy_above_two,
         "errors": total.words.errors,

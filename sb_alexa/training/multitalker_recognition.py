@@ -9,9 +9,7 @@ from typing import Any
 
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.turn_files import write_turns
-from sb_alexa.multitalker.turn_events import TurnEvent, turns_from_events
 from sb_alexa.multitalker.turn_tokens import TurnTokens
-from sb_alexa.multitalker.turn_tracker import TurnTracker
 from sb_alexa.training.logged_experiment import LoggedExperiment
 from sb_alexa.training.mixture_batch import MixtureBatch
 from sb_alexa.training.mixture_results import (
@@ -23,7 +21,6 @@ from sb_alexa.training.mixture_results import (
     mixture_result,
 )
 from sb_alexa.transducer.channel_search import ChannelHypotheses
-from sb_alexa.turn import Turn
 
 
 class MultiTalkerExperiment(LoggedExperiment):
@@ -74,7 +71,7 @@ class MultiTalkerExperiment(LoggedExperiment):
                 info,
                 found.channels,
                 tokens=self.tokens,
-                decode=self.word_pieces.decode,
+                word_pieces=self.word_pieces,
                 seconds_per_frame=self.seconds_per_frame,
                 look_ahead_s=self.look_ahead_s,
                 loss=loss,
@@ -103,7 +100,7 @@ class MultiTalkerExperiment(LoggedExperiment):
                 file.write(json.dumps(_line(result)) + "\n")
         write_turns(
             folder / "wer" / f"{split}.hypothesis.json",
-            {result.info.id: self._turns(result) for result in ordered},
+            {result.info.id: result.turns for result in ordered},
         )
         write_turns(
             folder / "wer" / f"{split}.reference.json",
@@ -115,18 +112,6 @@ class MultiTalkerExperiment(LoggedExperiment):
         content[split] |= content[split].pop(OVERALL)  # the figures of all beside the conditions
         with replaced_atomically(path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-    def _turns(self, result: MixtureResult) -> list[Turn]:
-        events: list[TurnEvent] = []
-        for channel, hypothesis in enumerate(result.hypotheses):
-            tracker = TurnTracker(
-                self.word_pieces,
-                self.tokens,
-                channel=channel,
-                seconds_per_frame=self.seconds_per_frame,
-            )
-            events += tracker.push(hypothesis) + tracker.finish(result.info.duration_s)
-        return turns_from_events(events)
 
 
 def _line(result: MixtureResult) -> dict[str, Any]:

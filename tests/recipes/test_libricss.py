@@ -98,6 +98,7 @@ def test_results_are_reported_by_condition(finished: Path) -> None:
     assert groups["0S"]["words"] == 30 and groups["OV40"]["words"] == 33
     assert groups["errors"] == groups["0S"]["errors"] + groups["OV40"]["errors"]
     assert groups["wer_low"] <= groups["wer"] <= groups["wer_high"]
+    assert groups["wer"] <= groups["cp_wer"] <= groups["tcp_wer"]
     assert results["sessions"]["groups"] == 4
 
 
