@@ -80,8 +80,8 @@ class ExperimentPlan:
 
     def seeds(self, arm: str) -> range:
         """The seeds of an arm."""
-        is_fewer = arm == "random" and self.num_random_seeds is not None
-        return range(self.num_random_seeds if is_fewer else self.num_seeds)
+        fewer = self.num_random_seeds if arm == "random" else None
+        return range(self.num_seeds if fewer is None else fewer)
 
     def folder(self, arm: str, seed: int) -> Path:
         """Output folder of one run."""
