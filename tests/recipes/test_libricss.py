@@ -13,6 +13,8 @@ import pytest
 import soundfile
 from safetensors.torch import load_file
 
+from sb_alexa import cli
+from sb_alexa.corpora.recorded_meetings import write_recorded_meetings
 from sb_alexa.corpora.turn_files import read_turns
 from tests.recipes.conftest import ROOT, WORDS, output_of
 
@@ -145,3 +147,34 @@ def test_the_baselines_run(
     done = recipe(hparams, pretrained_folder=pretrained, **folders, **options)
     assert done.returncode == 0, output_of(done)[-3000:]
     assert json.loads((tmp_path / "results.json").read_text())["groups"]["groups"] == 12
+
+
+@pytest.mark.realdata
+def test_mixtures_of_real_speech_train_and_stream(realdata: Path, tmp_path: Path) -> None:
+    speech = realdata / "LibriSpeech"
+    meetings = write_recorded_meetings(
+        tmp_path / "meetings", speech / "dev-clean", conditions=["0S", "OV40"], num_sessions=2
+    )
+    output = tmp_path / "output"
+    done = recipe(
+        "mini",
+        data_folder=speech,
+        train_splits=["dev-clean"],
+        libricss_folder=meetings,
+        output_folder=output,
+        num_statistics_utterances=20,
+    )
+    assert done.returncode == 0, output_of(done)[-3000:]
+    groups = json.loads((output / "results.json").read_text())["groups"]
+    assert groups["OV40"]["words"] > 50 and groups["sessions"] == 2
+    events = [json.loads(line) for line in (output / "train_log.jsonl").open()]
+    losses = [event["loss"] for event in events if event["event"] == "train"]
+    assert all(0 < loss < 10_000 for loss in losses)
+    recording = next(meetings.glob("OV40/*session1*/record/raw_recording.wav"))
+    heard = {}
+    for name, options in {"whole": [], "stream": ["--stream", "--chunk-ms", "500"]}.items():
+        path = tmp_path / f"{name}.json"
+        arguments = [str(output), str(recording), "--device", "cpu", "--output", str(path)]
+        assert cli.main(["transcribe", *arguments, *options]) == 0
+        heard[name] = read_turns(path)
+    assert heard["stream"] == heard["whole"]
