@@ -6,7 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from sb_alexa.bench.recipe_settings import parse_settings
+from sb_alexa.bench.recipe_comparison import (
+    add_run_arguments,
+    parse_settings,
+    write_report,
+)
 
 _OWN_KEYS = (
     "data_folder", "output_folder", "seed", "num_steps", "phase_one_steps", "pretrained_folder",
@@ -45,15 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--random-seeds", type=int, help="of them with random gates too [all]")
     add("--phase-one-steps", type=int, help="of the shared first phase [the YAML's]")
     add("--steps", type=int, help="of the second phase, every arm [the YAML's]")
-    add("--jobs", type=int, default=2, help="runs at a time, a thread each [%(default)s]")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="YAML key or run option for every run; can be repeated",
-    )
-    add("--json", metavar="FILE", help="write the figures")
+    add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,9 +73,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from sb_alexa.bench.amortized_training_report import Comparison, markdown, plot
     from sb_alexa.bench.recipe_jobs import run_jobs
-    from sb_alexa.commands.figures import write_figures
     from sb_alexa.corpora.librispeech_layout import write_librispeech
-    from sb_alexa.corpora.stamp import replaced_atomically
     from sb_alexa.demo.terminal import StatusLine
 
     output = args.output.resolve()
@@ -100,14 +94,12 @@ def run(args: argparse.Namespace) -> int:
     check_corpus(plan.corpus)
     run_jobs(jobs, num_parallel=args.jobs, folder=output, status=StatusLine(sys.stderr))
     comparison = Comparison.read(plan)
-    text = markdown(comparison)
-    print(text)
-    with replaced_atomically(output / "report.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    try:
-        plot(comparison, output / "report.png")
-    except ImportError:
-        print("no plot: matplotlib is missing (pip install 'sb-alexa[plots]')", file=sys.stderr)
-    if args.json:
-        write_figures(args.json, "bench amortized-training", comparison.figures())
+    write_report(
+        output,
+        markdown(comparison),
+        draw=lambda path: plot(comparison, path),
+        command="bench amortized-training",
+        figures=comparison.figures(),
+        json_file=args.json,
+    )
     return 0
