@@ -155,8 +155,13 @@ def markdown(comparison: TurnsComparison) -> str:
         cells += [_cell(measured["turn_accuracy"]), _cell(measured["turn_accuracy_above_two"])]
         ends = [_cell(measured[f"end_point_{p}_ms"], digits=0, brief=True) for p in ("p50", "p90")]
         lines.append(f"| {name} | {ARMS[name].about} | {' | '.join(cells)} | {' / '.join(ends)} |")
-    lines += [
-        "",
+    if len(comparison.arms) > 1:
+        lines += ["", *_differences(comparison)]
+    return "\n".join([*lines, "", _what_it_rests_on(comparison)])
+
+
+def _differences(comparison: TurnsComparison) -> list[str]:
+    lines = [
         f"| against {BASE} | WER, OV20 to OV40 (relative) | WER without overlap (points) | "
         "turn count right (points) | end point p50 (ms) | first word p50 (ms) |",
         "|---|---|---|---|---|---|",
@@ -173,7 +178,7 @@ def markdown(comparison: TurnsComparison) -> str:
             _cell(found["first_piece_p50_ms_more"], sign=True, digits=0),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _what_it_rests_on(comparison)])
+    return lines
 
 
 def plot(comparison: TurnsComparison, path: Path) -> None:

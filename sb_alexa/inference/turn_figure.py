@@ -247,7 +247,7 @@ def _timed_words(turn: Turn) -> Iterable[Word]:
 def _placed_words(
     turns: Sequence[Turn], start_s: float, end_s: float
 ) -> list[tuple[float, int, str]]:
-    """Left edge, row and text of words that do not touch; what finds no room is left out."""
+    """Left edge, row and text of words that do not touch; one that finds no room waits for it."""
     placed: list[tuple[float, int, str]] = []
     free_s = [-math.inf] * _MAX_WORD_ROWS
     for word in (word for turn in turns for word in _timed_words(turn)):
@@ -258,9 +258,11 @@ def _placed_words(
         # A word at the end of a stretch is moved left rather than cut.
         left_s = min(word.start_s + _WORD_INDENT_S, end_s - width_s)
         row = next((r for r, time_s in enumerate(free_s) if time_s <= left_s), None)
-        if row is not None:
-            free_s[row] = left_s + width_s
-            placed.append((left_s, row, word.text))
+        if row is None:  # words that came out together stand a little late rather than not at all
+            row = free_s.index(min(free_s))
+            left_s = free_s[row]
+        free_s[row] = left_s + width_s
+        placed.append((left_s, row, word.text))
     return placed
 
 
