@@ -23,16 +23,22 @@ example:
   sb-alexa corpus data/embedded
   sb-alexa corpus data/large --num-train-speakers 256 --hours 20 --seed 1
   sb-alexa corpus data/conversations --layout LibriCSS
+  sb-alexa corpus data/verification --layout VoxCeleb
   sb-alexa corpus data/meetings --layout LibriCSS --speech LibriSpeech/dev-clean
 """
 
-# Options that only one layout has, and the parameter of its writer that each sets.
+# Options that not all layouts have, and the parameter of the writer that each sets.
 _OF_LAYOUT = {
     "librispeech": {"num_train_speakers": "num_train_speakers", "hours": "hours_of_training"},
     "libricss": {
         "num_sessions": "num_sessions",
         "minutes": "minutes_per_session",
         "speech": "speech",
+    },
+    "voxceleb": {
+        "num_train_speakers": "num_train_speakers",
+        "num_test_speakers": "num_test_speakers",
+        "hours": "hours_of_training",
     },
 }
 
@@ -48,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="librispeech",
         help="the real corpus whose layout on disk is followed: LibriSpeech, single sentences for "
         "training and testing; LibriCSS, conversations of its test speakers, or of the readers of "
-        "--speech (default: LibriSpeech)",
+        "--speech; VoxCeleb, speakers to tell apart, with trial lists (default: LibriSpeech)",
     )
     parser.add_argument(
         "--seed",
@@ -59,11 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-train-speakers",
         type=int,
-        help="LibriSpeech: in train-clean; multiples of 16 balance accents and genders "
-        "(default: 96)",
+        help="LibriSpeech, VoxCeleb: multiples of 16 balance accents and genders (default: 96)",
     )
     parser.add_argument(
-        "--hours", type=float, help="LibriSpeech: of training speech, about (default: 3)"
+        "--num-test-speakers",
+        type=int,
+        help="VoxCeleb: of the trial lists (default: 160, 10 of each accent and gender)",
+    )
+    parser.add_argument(
+        "--hours", type=float, help="LibriSpeech, VoxCeleb: of training speech, about (default: 3)"
     )
     parser.add_argument(
         "--num-sessions",
@@ -118,6 +128,11 @@ def run(args: argparse.Namespace) -> int:
 
         folder = write_libricss(args.folder, **sizes, **common, **spoken)
         said = describe_conversations(folder)
+    elif args.layout == "voxceleb":
+        from sb_alexa.corpora.voxceleb_layout import write_voxceleb
+
+        folder = write_voxceleb(args.folder, **_voxceleb_sizes(sizes), **common, **spoken)
+        said = describe_speakers(folder)
     else:
         from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
 
@@ -137,17 +152,29 @@ def _sizes(args: argparse.Namespace) -> dict[str, Any]:
     ValueError
         If one is given that belongs to another layout.
     """
-    sizes = {}
-    for layout, names in _OF_LAYOUT.items():
-        for name, parameter in names.items():
-            value = getattr(args, name)
-            if value is None:
-                continue
-            if layout != args.layout:
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} belongs to --layout {layout}, not to {args.layout}")
-            sizes[parameter] = value
-    return sizes
+    own = _OF_LAYOUT[args.layout]
+    for name in dict.fromkeys(name for names in _OF_LAYOUT.values() for name in names):
+        if getattr(args, name) is not None and name not in own:
+            layouts = [layout for layout, names in _OF_LAYOUT.items() if name in names]
+            option = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{option} belongs to --layout {' or '.join(layouts)}, not to {args.layout}"
+            )
+    given = {parameter: getattr(args, name) for name, parameter in own.items()}
+    return {parameter: value for parameter, value in given.items() if value is not None}
+
+
+def _voxceleb_sizes(sizes: dict[str, Any]) -> dict[str, Any]:
+    """The sizes with hours of training as utterances of each speaker."""
+    from sb_alexa.corpora.spoken_corpus import utterances_per_speaker
+
+    sizes = {"num_train_speakers": 96, "hours_of_training": 3.0, **sizes}
+    per_speaker = utterances_per_speaker(
+        num_train_speakers=sizes["num_train_speakers"],
+        hours_of_training=sizes.pop("hours_of_training"),
+    )
+    # The writer needs two of everybody, to compare.
+    return {**sizes, "utterances_per_train_speaker": max(per_speaker, 2)}
 
 
 def _check_nothing_is_spoken(args: argparse.Namespace) -> None:
@@ -219,3 +246,30 @@ def describe_conversations(folder: Path) -> str:
     recorded = "speech_sha256" in stamp["arguments"]
     kind = "conversation made of recorded speech" if recorded else "synthetic conversation"
     return "\n".join([*lines, f"{hours:.2f} hours of {kind} in {folder}"])
+
+
+def describe_speakers(folder: Path) -> str:
+    """What a written corpus for speaker verification holds, in a few lines.
+
+    Arguments
+    ---------
+    folder : Path
+        The corpus, laid out like VoxCeleb.
+
+    Returns
+    -------
+    text : str
+        One line each for training and test speakers and for the trial lists, then the hours and
+        the folder.
+    """
+    stamp = json.loads((folder / "synthetic_corpus.json").read_text(encoding="utf-8"))
+    asked = stamp["arguments"]
+    lines = [
+        f"{subset:<5}{asked[f'num_{subset}_speakers']:>5} speakers x "
+        f"{asked[f'utterances_per_{subset}_speaker']} utterances"
+        for subset in ("train", "test")
+    ]
+    for path in sorted(folder.glob("veri_test*.txt")):
+        num_trials = len(path.read_text(encoding="utf-8").splitlines())
+        lines.append(f"{path.name:<20}{num_trials:>6} trials")
+    return "\n".join([*lines, f"{stamp['hours']:.2f} hours of synthetic speech in {folder}"])

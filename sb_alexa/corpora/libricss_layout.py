@@ -12,7 +12,6 @@ import numpy as np
 
 from sb_alexa.corpora.fresh_processes import map_in_fresh_processes
 from sb_alexa.corpora.libricss_files import CONDITIONS
-from sb_alexa.corpora.librispeech_layout import FIRST_READER
 from sb_alexa.corpora.sentences import CommandGrammar, SentenceSource, TextSentences
 from sb_alexa.corpora.session_corpus import (
     FEWEST_TURNS,
@@ -22,6 +21,7 @@ from sb_alexa.corpora.session_corpus import (
     checked_conditions,
 )
 from sb_alexa.corpora.session_folder import PLAN, HeardTurn, Session
+from sb_alexa.corpora.spoken_corpus import FIRST_SPEAKER
 from sb_alexa.corpora.spoken_session import SpokenSession, speak_turns
 from sb_alexa.corpora.synthesis import require_espeak
 from sb_alexa.corpora.synthetic_folder import speakers_csv, text_sha256, write_text
@@ -141,7 +141,7 @@ def write_libricss(
     check_number("sentences_per_turn", sentences_per_turn, 1)
     check_minutes(minutes_per_session)
     source = CommandGrammar() if text_file is None else TextSentences.from_file(text_file)
-    pool = make_speakers(_NUM_SPEAKERS, seed=seed, first_id=FIRST_READER["test"])
+    pool = make_speakers(_NUM_SPEAKERS, seed=seed, first_id=FIRST_SPEAKER["test"])
     corpus = SessionCorpus(folder, arguments)
     if corpus.is_finished:
         return folder

@@ -9,7 +9,8 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from sb_alexa.corpora.audio import AudioError, AudioInfo, check_audio, inspect_audio
+from sb_alexa.corpora.audio import AudioInfo, check_audio
+from sb_alexa.corpora.bad_audio import report_bad_audio, still_bad
 from sb_alexa.corpora.librispeech_files import (
     LAYOUT,
     PUBLISHED_NUM_UTTERANCES,
@@ -42,7 +43,6 @@ _STAMP = "librispeech.stamp.json"
 _TOKENIZER = "tokenizer.model"
 # Raise it when a change of this package changes what is written: older preparations are redone.
 _FORMAT = 1
-_MOST_NAMES_IN_ERROR = 50
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,11 @@ def prepare_librispeech(
     root = find_root(data, names)
     found = [scan_split(data, root, name) for name in names]
     inputs = fingerprint(listing(root, found))
-    if stamp is not None and stamp.is_current(save, arguments, inputs) and _still_bad(data, stamp):
+    if (
+        stamp is not None
+        and stamp.is_current(save, arguments, inputs)
+        and still_bad(data, stamp.result["bad_audio"], full_decode=full_decode)
+    ):
         logger.info("%s is already prepared in %s", data, save)
     else:
         stamp = _prepare(data, save, root, found, arguments, inputs, num_workers)
@@ -236,17 +240,6 @@ def _checked_stamp(save: Path, stamp: Stamp | None, arguments: dict[str, Any]) -
     return stamp
 
 
-def _still_bad(data: Path, stamp: Stamp) -> bool:
-    """Whether the audio left out is bad as ever: a repaired file may have kept its size."""
-    for path in stamp.result["bad_audio"]:
-        try:
-            inspect_audio(data / path, full_decode=stamp.arguments["full_decode"])
-        except AudioError:
-            continue
-        return False
-    return True
-
-
 def _prepare(
     data: Path,
     save: Path,
@@ -268,7 +261,12 @@ def _prepare(
         match_transcripts(split, data, infos)
         bad.update((path, "missing") for path in split.missing_audio)
     _report_transcripts(save, found)
-    _report_bad_audio(save, found, bad, arguments["max_bad_fraction"])
+    report_bad_audio(
+        save / "bad_audio.txt",
+        bad,
+        num_files=len(files) + sum(len(split.missing_audio) for split in found),
+        max_bad_fraction=arguments["max_bad_fraction"],
+    )
     counts = {split.name: _count(split, infos, bad) for split in found}
     _compare_counts(root, found)
     num_converted = sum(c.num_converted for c in counts.values())
@@ -303,29 +301,6 @@ def _report_transcripts(save: Path, found: Sequence[SplitFiles]) -> None:
     for problem, paths in problems.items():
         if paths:
             logger.warning("%s: %d, namely %s", problem, len(paths), name_some(paths))
-
-
-def _report_bad_audio(
-    save: Path, found: Sequence[SplitFiles], bad: Mapping[str, str], max_bad_fraction: float
-) -> None:
-    listing = save / "bad_audio.txt"
-    lines = [f"{path}\t{reason}" for path, reason in sorted(bad.items())]
-    with replaced_atomically(listing) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    if not bad:
-        return
-    num_files = sum(len(split.audio) + len(split.missing_audio) for split in found)
-    share = f"{len(bad)} of {num_files} audio files ({len(bad) / num_files:.2%})"
-    if len(bad) > max_bad_fraction * num_files:
-        rest = len(lines) - _MOST_NAMES_IN_ERROR
-        more = [f"and {rest} more"] if rest > 0 else []
-        raise CorpusError(
-            f"{share} cannot be used, more than max_bad_fraction={max_bad_fraction} allows. "
-            f"Copy the corpus again, or raise max_bad_fraction to go on without them. "
-            f"They are listed in {listing}:\n" + "\n".join([*lines[:_MOST_NAMES_IN_ERROR], *more])
-        )
-    named = name_some([f"{path} ({reason})" for path, reason in sorted(bad.items())])
-    logger.warning("%s left out, listed in %s: %s", share, listing, named)
 
 
 def _count(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sb_alexa.corpora.audio import AudioInfo
+from sb_alexa.corpora.folder_listing import found_in, size_bytes, visible_entries
 from sb_alexa.corpora.manifest import Utterance
 from sb_alexa.corpora.text_files import CorpusError, name_some, parse_file
 
@@ -105,11 +106,11 @@ def find_root(data: Path, names: Sequence[str]) -> Path:
     present = [
         entry.name
         for folder in roots
-        for entry in _visible(folder)
+        for entry in visible_entries(folder)
         if any(Path(entry.path).glob("*/*/*.trans.txt"))
     ]
     if not present:
-        raise CorpusError(f"data_folder {data} is not LibriSpeech: {LAYOUT}; {_found_in(data)}")
+        raise CorpusError(f"data_folder {data} is not LibriSpeech: {LAYOUT}; {found_in(data)}")
     problems = []
     for name in absent:
         known = [*present, *PUBLISHED_NUM_UTTERANCES]
@@ -118,24 +119,6 @@ def find_root(data: Path, names: Sequence[str]) -> Path:
     raise CorpusError(
         f"{data} has no split {', '.join(problems)}; it holds {name_some(sorted(set(present)))}"
     )
-
-
-def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Entries in order of name; copying between file systems leaves hidden ones behind."""
-    with os.scandir(folder) as entries:
-        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-
-
-def _size_bytes(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:
-        return -1  # A dangling link: the check of its audio says that it is missing.
-
-
-def _found_in(folder: Path) -> str:
-    names = [entry.name + "/" * entry.is_dir() for entry in _visible(folder)]
-    return f"found {name_some(names)}" if names else "the folder is empty"
 
 
 def scan_split(data: Path, root: Path, name: str) -> SplitFiles:
@@ -147,11 +130,11 @@ def scan_split(data: Path, root: Path, name: str) -> SplitFiles:
         If there are none, or two with the same utterance id.
     """
     split = SplitFiles(name)
-    readers = [entry for entry in _visible(root / name) if entry.is_dir()]
-    for chapter in (entry for reader in readers for entry in _visible(reader.path)):
-        for entry in _visible(chapter.path) if chapter.is_dir() else ():
+    readers = [entry for entry in visible_entries(root / name) if entry.is_dir()]
+    for chapter in (entry for reader in readers for entry in visible_entries(reader.path)):
+        for entry in visible_entries(chapter.path) if chapter.is_dir() else ():
             path = entry.path[len(str(data)) :].replace(os.sep, "/").lstrip("/")
-            file = (path, _size_bytes(entry))
+            file = (path, size_bytes(entry))
             if entry.name.endswith(".trans.txt"):
                 split.transcripts.append(file)
             elif entry.name.endswith(".flac"):
@@ -159,7 +142,7 @@ def scan_split(data: Path, root: Path, name: str) -> SplitFiles:
                 if other != file:
                     raise CorpusError(f"{data}: {file[0]} and {other[0]} have the same id")
     if not split.audio and not split.transcripts:
-        raise CorpusError(f"{root / name} is not LibriSpeech: {LAYOUT}; {_found_in(root / name)}")
+        raise CorpusError(f"{root / name} is not LibriSpeech: {LAYOUT}; {found_in(root / name)}")
     return split
 
 

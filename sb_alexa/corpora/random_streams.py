@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     MIXTURE = 6
     ROOM = 7
     SESSION = 8
+    TRIALS = 9
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

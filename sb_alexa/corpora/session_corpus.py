@@ -13,9 +13,9 @@ import soundfile
 from tqdm import tqdm
 
 from sb_alexa.corpora.libricss_files import AUDIO_FILES, read_turns, scan_sessions
-from sb_alexa.corpora.reader_folder import UNFINISHED
 from sb_alexa.corpora.session_folder import HeardTurn, Session, write_session
 from sb_alexa.corpora.session_timeline import TIMINGS
+from sb_alexa.corpora.spoken_corpus import UNFINISHED
 from sb_alexa.corpora.synthetic_folder import SPEAKERS_CSV, read_stamp, write_stamp
 from sb_alexa.corpora.utterance_groups import ConditionCounts, count_session
 

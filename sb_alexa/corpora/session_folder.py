@@ -20,8 +20,8 @@ from sb_alexa.corpora.libricss_files import (
     WORDS,
 )
 from sb_alexa.corpora.random_streams import Purpose, stream
-from sb_alexa.corpora.reader_folder import UNFINISHED
 from sb_alexa.corpora.session_timeline import TIMINGS, Timing, place_turns
+from sb_alexa.corpora.spoken_corpus import UNFINISHED
 from sb_alexa.corpora.synthesis import SAMPLE_RATE_HZ
 from sb_alexa.corpora.utterance_groups import overlap_seconds, utterance_groups
 from sb_alexa.turn import Turn, Word

@@ -65,12 +65,17 @@ def _gender(text: str) -> str:
 
 
 def write_speaker_table(
-    path: Path, speakers: Iterable[str], *, speakers_txt: Path, speakers_csv: Path
+    path: Path,
+    speakers: Iterable[str],
+    *,
+    known: Mapping[str, Mapping[str, str]] | None = None,
+    speakers_txt: Path | None = None,
+    speakers_csv: Path | None = None,
 ) -> None:
     """Write a table of speakers with the columns `SPEAKER_COLUMNS`, empty where unknown.
 
-    Gender is written `F` or `M` however the sources spell it. Further columns of `speakers_csv`
-    follow the named ones.
+    Gender is written `F` or `M` however the sources spell it. Further columns of `known` and of
+    `speakers_csv` follow the named ones.
 
     Arguments
     ---------
@@ -78,30 +83,33 @@ def write_speaker_table(
         The CSV to write; replaced in one step.
     speakers : iterable of str
         Who is in the corpus. Others are not written.
-    speakers_txt : Path
-        SPEAKERS.TXT in LibriSpeech's format; may be absent.
-    speakers_csv : Path
-        A table that comes with the corpus; may be absent. It overrides `speakers_txt`.
+    known : mapping of str to mapping of str to str, optional
+        What is known already: text by column for each speaker.
+    speakers_txt : Path, optional
+        SPEAKERS.TXT in LibriSpeech's format; may be absent. It overrides `known`.
+    speakers_csv : Path, optional
+        A table that comes with the corpus; may be absent. It overrides the other two.
 
     Raises
     ------
     CorpusError
-        If one of the two cannot be parsed.
+        If one of the files cannot be parsed.
     """
     columns = list(SPEAKER_COLUMNS)
-    table: dict[str, dict[str, str]] = {}
-    if speakers_txt.is_file():
+    table = {speaker: dict(row) for speaker, row in (known or {}).items()}
+    columns += dict.fromkeys(c for row in table.values() for c in row if c not in columns)
+    if speakers_txt is not None and speakers_txt.is_file():
         for reader in parse_file(speakers_txt, parse_speaker_line):
-            table[reader.id] = {"gender": reader.gender}
-    if speakers_csv.is_file():
+            table.setdefault(reader.id, {})["gender"] = reader.gender
+    if speakers_csv is not None and speakers_csv.is_file():
         with speakers_csv.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if "speaker" not in (rows.fieldnames or ()):
                 raise CorpusError(f"{speakers_csv} lacks the column 'speaker'")
             columns += [c for c in rows.fieldnames or () if c not in columns]
             for row in rows:
-                known = {c: v for c, v in row.items() if c in columns and v}
-                table.setdefault(row["speaker"], {}).update(known)
+                given = {c: v for c, v in row.items() if c in columns and v}
+                table.setdefault(row["speaker"], {}).update(given)
     # LibriSpeech numbers its readers: 84 comes before 1272.
     ordered = sorted(speakers, key=lambda s: (int(s) if s.isdecimal() else 10**9, s))
     unknown = [speaker for speaker in ordered if speaker not in table]

@@ -86,8 +86,15 @@ def text_sha256(text_file: str | None) -> str | None:
         raise ValueError(f"cannot read text_file: {error}") from error
 
 
-def speakers_csv(speakers: Iterable[Speaker]) -> str:
+def speakers_csv(speakers: Iterable[Speaker], *, prefix: str = "") -> str:
     """Content of the speaker table, in the order given.
+
+    Arguments
+    ---------
+    speakers : iterable of Speaker
+        One line for each.
+    prefix : str
+        What the layout writes before the number of a speaker.
 
     Example
     -------
@@ -99,6 +106,6 @@ def speakers_csv(speakers: Iterable[Speaker]) -> str:
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(SPEAKER_COLUMNS)
     for who in speakers:
-        row = [who.speaker_id, who.gender, who.accent, who.latitude, who.longitude]
+        row = [f"{prefix}{who.speaker_id}", who.gender, who.accent, who.latitude, who.longitude]
         rows.writerow([*row, who.zip_code, who.attribute_a, who.attribute_b, who.hardness])
     return table.getvalue()

@@ -95,6 +95,22 @@ def test_conversations_of_recorded_speech(
     assert capsys.readouterr().out == ""
 
 
+def test_speakers_to_tell_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "corpus"
+    # 2 speakers x 2.6 s x 3 utterances.
+    sizes = ["--num-train-speakers", "2", "--num-test-speakers", "2", "--hours", "0.0043"]
+    arguments = ["corpus", str(folder), "--layout", "VoxCeleb", *sizes, "--num-workers", "1"]
+    assert cli.main(arguments) == 0
+    assert len(list(folder.glob("wav/id10001/*/*.wav"))) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "train    2 speakers x 3 utterances",
+        "test     2 speakers x 10 utterances",
+        "veri_test.txt          160 trials",
+    ]
+    assert lines[3].endswith(f"hours of synthetic speech in {folder}") and len(lines) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -118,7 +134,13 @@ def test_what_recorded_speech_does_not_go_with(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layout", "LibriCSS", "--hours", "3"], "--hours belongs to --layout librispeech"),
+        (
+            ["--layout", "LibriCSS", "--hours", "3"],
+            "--hours belongs to --layout librispeech or voxceleb, not to libricss",
+        ),
+        (["--num-test-speakers", "32"], "--num-test-speakers belongs to --layout voxceleb, not to"),
+        (["--layout", "VoxCeleb", "--num-train-speakers", "0"], "num_train_speakers must be >= 1"),
+        (["--layout", "VoxCeleb", "--num-test-speakers", "1"], "num_test_speakers must be a whole"),
         (["--minutes", "3"], "--minutes belongs to --layout libricss, not to librispeech"),
         (["--layout", "LibriCSS", "--num-sessions", "0"], "num_sessions must be a whole number"),
     ],

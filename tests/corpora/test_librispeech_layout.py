@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sb_alexa.corpora import librispeech_layout
+from sb_alexa.corpora import spoken_corpus
 from sb_alexa.corpora.librispeech_layout import SplitSpec, default_splits, write_librispeech
 from sb_alexa.corpora.speaker_table import parse_speaker_line
 
@@ -146,7 +146,7 @@ def test_a_finished_corpus_is_left_alone(corpus: Path, monkeypatch: pytest.Monke
         raise AssertionError("a finished corpus was written again")
 
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
-    monkeypatch.setattr(librispeech_layout, "map_in_fresh_processes", refuse)
+    monkeypatch.setattr(spoken_corpus, "map_in_fresh_processes", refuse)
     assert _write(corpus, num_workers=1) == corpus
     assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from speechbrain.dataio.dataset import DynamicItemDataset
 
 from sb_alexa.corpora.manifest import Utterance, read_manifest, write_manifest
 
@@ -32,8 +33,6 @@ def test_a_folder_whose_name_only_begins_alike_is_not_the_root(tmp_path: Path) -
 
 
 def test_speechbrain_reads_it(tmp_path: Path) -> None:
-    from speechbrain.dataio.dataset import DynamicItemDataset
-
     hello = Utterance("1-1-0000", 1.25, "/data/1-1-0000.flac", "1", "HELLO, YOU")
     write_manifest(tmp_path / "x.csv", [hello], "/data")
     dataset = DynamicItemDataset.from_csv(

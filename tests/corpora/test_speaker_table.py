@@ -134,3 +134,17 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"speaker,gender\n14,\xff\n")
     with pytest.raises(CorpusError, match="not UTF-8"):
         read_speaker_table(path)
+
+
+def test_what_is_known_already_is_overridden_by_files(tmp_path: Path) -> None:
+    (tmp_path / "SPEAKERS.TXT").write_text(SPEAKERS_TXT)
+    known = {"14": {"gender": "m", "nationality": "UK"}, "7": {"gender": "m", "nationality": "USA"}}
+    write_speaker_table(
+        tmp_path / "out.csv", ["14", "7"], known=known, speakers_txt=tmp_path / "SPEAKERS.TXT"
+    )
+    table = read_speaker_table(tmp_path / "out.csv")
+    assert table.columns == (*SPEAKER_COLUMNS[1:], "nationality")
+    assert [table.values(column, ["14", "7"]) for column in ("gender", "nationality")] == [
+        {"14": "F", "7": "M"},
+        {"14": "UK", "7": "USA"},
+    ]

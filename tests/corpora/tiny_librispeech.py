@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sb_alexa.corpora import audio, librispeech
+from sb_alexa.corpora import audio, bad_audio
 from sb_alexa.corpora.audio import inspect_audio
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech, prepare_librispeech
 
@@ -82,6 +82,6 @@ def record_inspections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(Path(path).name)
         return inspect_audio(path, full_decode=full_decode)
 
-    for module in (audio, librispeech):
+    for module in (audio, bad_audio):
         monkeypatch.setattr(module, "inspect_audio", inspect)
     return names
