@@ -28,7 +28,7 @@ SIZES = {
 # evaluation; they do not reach the target.
 GATES = {
     "first_blocks": 1, "arbitrator_hidden_size": 4, "phase_one_steps": 3, "cost_weight": 1.0,
-    "straight_through_steps": 1, "target_compute": 0.5, "avg_checkpoints": 2,
+    "straight_through_steps": 1, "cost_ramp_steps": 1, "target_compute": 0.5, "avg_checkpoints": 2,
 }  # fmt: skip
 
 
