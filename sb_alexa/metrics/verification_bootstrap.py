@@ -75,9 +75,9 @@ def bootstrap_verification(
     voices. Speakers are drawn with replacement; a target trial counts as often as its speaker was
     drawn, a non-target trial as often as the one was times as often as the other. The rates of
     every draw are exact. Independent noise of single non-target trials is counted up to three
-    times, so intervals err on the wide side where few trials connect many speakers. With 60 speakers
-    they cover about as often as they claim (tests/metrics/test_verification_bootstrap.py simulates
-    it); with fewer speakers they are too narrow, so mistrust those of small groups.
+    times, so intervals err on the wide side where few trials connect many speakers. With 60
+    speakers they cover about as often as they claim (tests/metrics/test_verification_bootstrap.py
+    simulates it); with fewer they are too narrow, so mistrust those of small groups.
 
     Several runs, which differ in their random seed, are averaged. Their scatter enters as in
     `sb_alexa.bench.paired_seeds`: each draw is shifted by the standard error over runs times a draw
