@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from sb_alexa.fairness.speaker_batch import SpeakerBatch
 from sb_alexa.inference.model_configuration import model_configuration
 from sb_alexa.metrics.compute import compute_share, dense_macs, gated_macs
 from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
@@ -22,6 +23,8 @@ from sb_alexa.training.recipe_task import RecipeTask
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(ROOT.glob("recipes/*/*/hparams/*.yaml"))
+RECOGNISERS = [path for path in RECIPES if path.parts[-3] == "ASR"]
+SPEAKER_MODELS = [path for path in RECIPES if path.parts[-3] == "SpeakerRec"]
 HPARAMS = ROOT / "recipes/LibriSpeech/ASR/hparams"
 MILLION = 1e6
 # Arbitrators of the paper: class, how many, and the millions of parameters and of operations.
@@ -59,7 +62,7 @@ def test_every_key_is_read_and_every_model_opens_again(path: Path) -> None:
     assert "!apply" not in text and "!new:" in text
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+@pytest.mark.parametrize("path", RECOGNISERS, ids=name_of)
 def test_every_model_hears_and_emits(path: Path) -> None:
     # Untrained, a model emits as many symbols for every frame as it may.
     hparams = load(path, max_symbols_per_frame=1).build()
@@ -73,6 +76,23 @@ def test_every_model_hears_and_emits(path: Path) -> None:
     assert len(hypotheses) == 2
     assert modules["ctc_head"](encoded).shape[-1] == hparams["num_labels"]
     assert hparams["lr_schedule"](1) > 0 and hparams["loss_schedule"](1).ctc >= 0
+
+
+@pytest.mark.parametrize("path", SPEAKER_MODELS, ids=name_of)
+def test_every_speaker_model_learns_from_a_batch(path: Path) -> None:
+    hparams = load(path, num_speakers=3, adversary_warmup_batches=0).build()
+    encoder, reweighting = hparams["speaker_encoder"], hparams["reweighting"]
+    wavs = torch.randn(4, 8000)
+    if hparams["augment"] is not None:
+        wavs = hparams["augment"](wavs)
+    embeddings = encoder(wavs)
+    assert embeddings.shape == (4, hparams["embedding_size"])
+    batch = SpeakerBatch.of(embeddings, torch.tensor([0, 0, 2, 2]))
+    reweighting.loss(batch).backward()
+    assert all(p.grad is not None for p in hparams["losses"].parameters())
+    reweighting.update(batch)
+    assert reweighting.num_batches == (0 if reweighting.game is None else 1)
+    assert hparams["lr_schedule"](1) > 0
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
@@ -109,7 +129,7 @@ def test_the_parity_model_has_the_parameters_of_the_paper_s_table() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_the_readme_states_the_parameters_of_every_model(path: Path) -> None:
     modules = load(path).build()["modules"]
-    trained_only = {"ctc_head", "transducer_loss"}
+    trained_only = {"ctc_head", "transducer_loss", "losses"}
     counted = count(*(module for name, module in modules.items() if name not in trained_only))
     readme = (path.parent.parent / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith(f"| `{path.stem}` |"))

@@ -6,10 +6,25 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch.utils.data import Sampler
+
+
+class GlobalPlan(Protocol):
+    """What forms the global batches of every epoch, the same on all processes."""
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """The global batches of an epoch, as utterance numbers."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of all that decides the batches except the number of processes."""
+        ...
+
+
+PlanT = TypeVar("PlanT", bound=GlobalPlan)
 
 
 class EpochDurations(Protocol):
@@ -156,13 +171,13 @@ class BatchPlan:
         return merged
 
 
-class ShardedBatchSampler(Sampler[list[int]]):
+class ShardedBatchSampler(Sampler[list[int]], Generic[PlanT]):
     """The part of a batch plan that one process works on.
 
     Arguments
     ---------
-    plan : BatchPlan
-        The global plan.
+    plan : GlobalPlan
+        The global plan, such as a `BatchPlan`.
     rank : int
         This process.
     num_processes : int
@@ -184,7 +199,7 @@ class ShardedBatchSampler(Sampler[list[int]]):
     [[1], [2]]
     """
 
-    def __init__(self, plan: BatchPlan, *, rank: int = 0, num_processes: int = 1) -> None:
+    def __init__(self, plan: PlanT, *, rank: int = 0, num_processes: int = 1) -> None:
         if not 0 <= rank < num_processes:
             raise ValueError(f"rank must be in 0..{num_processes - 1}, got {rank}")
         self.plan = plan

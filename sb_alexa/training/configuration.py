@@ -15,16 +15,13 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import Comment, CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
-# Keys that the training code of this package reads, whatever the recipe. A recipe adds its own.
+# Keys that the training code of this package reads, whatever the task. A task adds its own.
 TRAINING_KEYS = frozenset(
     {
-        "seed", "__set_seed", "output_folder", "data_folder", "skip_prep",
-        "train_splits", "dev_splits", "test_splits", "max_bad_fraction", "num_word_pieces",
-        "num_labels", "sample_rate", "number_of_epochs", "num_steps", "batch_size",
-        "max_batch_seconds", "batch_size_valid", "max_utterance_seconds", "num_workers",
-        "cache_audio", "num_statistics_utterances", "avg_checkpoints", "modules", "opt_class",
-        "lr_schedule", "loss_schedule", "spec_augment", "wav_augment", "search", "tensorboard",
-        "precision", "valid_interval_epochs", "weight_decay", "lr", "pretrained_folder",
+        "seed", "__set_seed", "output_folder", "data_folder", "skip_prep", "max_bad_fraction",
+        "sample_rate", "number_of_epochs", "num_steps", "num_workers", "cache_audio",
+        "avg_checkpoints", "modules", "opt_class", "lr_schedule", "tensorboard", "precision",
+        "valid_interval_epochs", "weight_decay", "lr", "pretrained_folder",
     }
 )  # fmt: skip
 

@@ -86,6 +86,7 @@ class Experiment(sb.Brain):
     """
 
     step: int  # batches of the epoch so far, made by SpeechBrain
+    best_key = "WER"  # the figure of a checkpoint that is lowest for the best one
 
     def __init__(
         self,
@@ -112,13 +113,22 @@ class Experiment(sb.Brain):
         self.last_step_applied = True
         self.seconds_training = 0.0
         self.stop = StopRequest()
+        self._valid_set: Any = None
 
     # ---- the loop over one epoch
 
-    def fit(self, epoch_counter: Iterable[int], *args: Any, **kwargs: Any) -> None:
+    def fit(
+        self,
+        epoch_counter: Iterable[int],
+        train_set: DataLoader[SpeechBatch],
+        valid_set: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """See `speechbrain.core.Brain.fit`; raises TrainingStopped after a request to stop."""
+        # SpeechBrain would make a loader of whatever it is given to validate on.
+        self._valid_set = valid_set
         with StopRequest() as self.stop:
-            super().fit(self._epochs_left(epoch_counter), *args, **kwargs)
+            super().fit(self._epochs_left(epoch_counter), train_set, **kwargs)
 
     def _epochs_left(self, epoch_counter: Iterable[int]) -> Iterator[int]:
         """The epochs to do: an interrupted one (`step` > 0), then those before the last step."""
@@ -140,7 +150,7 @@ class Experiment(sb.Brain):
         sampler = train_set.batch_sampler
         if not isinstance(sampler, ShardedBatchSampler):
             raise ValueError(
-                "training needs a loader over a ShardedBatchSampler; make it with speech_loader"
+                "training needs a loader over a ShardedBatchSampler, such as speech_loader makes"
             )
         sampler.set_epoch(epoch)
         sampler.first_batch = self.step
@@ -182,13 +192,27 @@ class Experiment(sb.Brain):
         )
         if not (last or self.debug or epoch % interval == 0):
             return
-        if valid_set is None:
+        if self._valid_set is None:
             self.save_epoch(epoch)
         else:
-            super()._fit_valid(valid_set, epoch, enable)
+            self.validate(self._valid_set, epoch, enable)
         # A request that came too late for the last step; the checkpoint is fresh.
         if any(gather_lists([self.stop.requested])):
             raise TrainingStopped(_hint(self.optimizer_step))
+
+    def validate(self, valid_set: Any, epoch: int, enable: bool) -> None:
+        """Measure the parameters of now and save them; by default batch by batch.
+
+        Arguments
+        ---------
+        valid_set : object
+            What `fit` was given.
+        epoch : int
+            Epoch number.
+        enable : bool
+            Whether to show progress.
+        """
+        super()._fit_valid(valid_set, epoch, enable)
 
     def save_epoch(self, epoch: int | None, **figures: float) -> None:
         """Save a checkpoint at the end of an epoch; the newest and the best ones are kept.
@@ -198,12 +222,12 @@ class Experiment(sb.Brain):
         epoch : int | None
             Epoch number.
         **figures : float
-            Kept with the checkpoint; the lowest ``WER`` is the best.
+            Kept with the checkpoint; the lowest `best_key` is the best.
         """
         if self.checkpointer is not None:
             self.checkpointer.save_and_keep_only(
                 meta={"epoch": epoch, **figures},
-                min_keys=["WER"],
+                min_keys=[self.best_key],
                 num_to_keep=getattr(self.hparams, "avg_checkpoints", 1),
             )
 

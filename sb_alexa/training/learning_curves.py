@@ -8,14 +8,18 @@ from typing import Any
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.training.run_log import read_events
 
+_NAMES = {"wer": "word error rate", "eer": "equal error rate"}
 
-def plot_learning_curves(folder: str | Path) -> Path | None:
-    """Draw loss and WER over training steps into ``learning_curves.png``.
+
+def plot_learning_curves(folder: str | Path, *, metric: str = "wer") -> Path | None:
+    """Draw loss and error rate over training steps into ``learning_curves.png``.
 
     Arguments
     ---------
     folder : str | Path
         The run's output folder with its ``train_log.jsonl``.
+    metric : str
+        Error rate to draw: `wer` or `eer`.
 
     Returns
     -------
@@ -37,25 +41,26 @@ def plot_learning_curves(folder: str | Path) -> Path | None:
         xlabel="optimizer step", ylabel="loss (nats per utterance)", yscale="log", title="Loss"
     )
     left.legend(frameon=False)
-    steps, rates = _series(events, "valid", "wer")
+    error_rate = _NAMES[metric]
+    steps, rates = _series(events, "valid", metric)
     right.plot(steps, rates, marker="o", ms=5, label="validation")
     for event in events:
         if event["event"] == "test":
-            label = f"{event['split']}: {event['wer']:.1f} %"
-            right.axhline(event["wer"], ls="--", lw=1, color="0.4")
+            label = f"{event['split']}: {event[metric]:.1f} %"
+            right.axhline(event[metric], ls="--", lw=1, color="0.4")
             right.annotate(
                 label,
-                (0, event["wer"]),
+                (0, event[metric]),
                 xycoords=("axes fraction", "data"),
                 xytext=(4, 4),
                 textcoords="offset points",
             )
-    shown = [*rates, *(event["wer"] for event in events if event["event"] == "test")]
+    shown = [*rates, *(event[metric] for event in events if event["event"] == "test")]
     top = max(shown, default=100.0)
     right.set(
-        xlabel="optimizer step", ylabel="word error rate (%)", ylim=(0, min(105.0, top * 1.1 + 1))
+        xlabel="optimizer step", ylabel=f"{error_rate} (%)", ylim=(0, min(105.0, top * 1.1 + 1))
     )
-    right.set_title("Word error rate")
+    right.set_title(error_rate.capitalize())
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,7 @@ from sb_alexa.corpora.source_audio import CachedSources, read_source
 from sb_alexa.corpora.text_files import name_some
 from sb_alexa.multitalker.arrangement import overlaps_at_most
 from sb_alexa.multitalker.turn_tokens import TurnTokens
-from sb_alexa.training.batching import ShardedBatchSampler
+from sb_alexa.training.batching import BatchPlan, ShardedBatchSampler
 from sb_alexa.training.mixture_batch import (
     MixtureBatch,
     MixtureInfo,
@@ -99,7 +99,7 @@ class MixtureDataset(Dataset[MixtureItem]):
         return self.targets.item(info, torch.from_numpy(mixture.samples))
 
 
-class MixtureBatchSampler(ShardedBatchSampler):
+class MixtureBatchSampler(ShardedBatchSampler[BatchPlan]):
     """The part of a batch plan over a `MixtureSeries` that one process works on.
 
     Yields item numbers of a `MixtureDataset`; see `ShardedBatchSampler`.

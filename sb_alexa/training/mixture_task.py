@@ -29,7 +29,8 @@ from sb_alexa.training.mixture_dataio import (
 )
 from sb_alexa.training.multitalker_recognition import MultiTalkerExperiment
 from sb_alexa.training.processes import rank_and_size
-from sb_alexa.training.recipe_task import RecipeTask, batch_plan, required
+from sb_alexa.training.recipe_task import batch_plan, required
+from sb_alexa.training.recognition_task import RECOGNITION_KEYS, RecognitionTask
 from sb_alexa.training.speech_task import shorter_than
 
 KEYS = frozenset(
@@ -56,8 +57,8 @@ class PreparedMixtures:
     meetings: PreparedLibriCSS | None
 
 
-class MixtureTask(RecipeTask[PreparedMixtures]):
-    """See `RecipeTask`.
+class MixtureTask(RecognitionTask[PreparedMixtures]):
+    """See `RecognitionTask`.
 
     Arguments
     ---------
@@ -79,7 +80,7 @@ class MixtureTask(RecipeTask[PreparedMixtures]):
         known_keys: Iterable[str] = (),
     ) -> None:
         self.experiment_class = experiment_class
-        self.known_keys = KEYS.union(known_keys)
+        self.known_keys = RECOGNITION_KEYS | KEYS.union(known_keys)
         self._prepare = prepare
 
     def prepare(self, values: dict[str, Any]) -> PreparedMixtures:
@@ -130,13 +131,13 @@ class MixtureTask(RecipeTask[PreparedMixtures]):
         sampler = MixtureBatchSampler(plan, rank=rank, num_processes=size)
         return mixture_loader(dataset, sampler, num_workers=h.num_workers)
 
-    def valid_loader(
+    def valid_set(
         self, experiment: MultiTalkerExperiment, prepared: PreparedMixtures
     ) -> DataLoader[MixtureBatch] | None:
         meetings = prepared.meetings
         return None if meetings is None else _recorded(experiment, meetings, meetings.dev_groups)
 
-    def test_loaders(
+    def test_sets(
         self, experiment: MultiTalkerExperiment, prepared: PreparedMixtures
     ) -> dict[str, DataLoader[MixtureBatch]]:
         meetings = prepared.meetings

@@ -10,7 +10,6 @@ from typing import Any
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.corpora.turn_files import write_turns
 from sb_alexa.multitalker.turn_tokens import TurnTokens
-from sb_alexa.training.logged_experiment import LoggedExperiment
 from sb_alexa.training.mixture_batch import MixtureBatch
 from sb_alexa.training.mixture_results import (
     LATENCIES,
@@ -20,10 +19,11 @@ from sb_alexa.training.mixture_results import (
     figures_by_condition,
     mixture_result,
 )
+from sb_alexa.training.word_piece_experiment import WordPieceExperiment
 from sb_alexa.transducer.channel_search import ChannelHypotheses
 
 
-class MultiTalkerExperiment(LoggedExperiment):
+class MultiTalkerExperiment(WordPieceExperiment):
     """An experiment whose validation and test recognise mixtures of talkers.
 
     `compute_forward` and `compute_objectives` come from the recipe; in validation and test, the
@@ -32,7 +32,7 @@ class MultiTalkerExperiment(LoggedExperiment):
     Arguments
     ---------
     **kwargs : object
-        See `LoggedExperiment`.
+        See `WordPieceExperiment`.
     """
 
     @property

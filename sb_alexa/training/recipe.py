@@ -1,4 +1,4 @@
-"""The course of a recognition recipe: prepare, train, test, leave a folder that opens."""
+"""The course of a recipe: prepare, train, test, leave a folder that opens."""
 
 from __future__ import annotations
 
@@ -14,19 +14,15 @@ import torch
 from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_on_main
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from sb_alexa.corpora.feature_statistics import prepare_feature_statistics
-from sb_alexa.corpora.librispeech import PreparedLibriSpeech
 from sb_alexa.corpora.stamp import replaced_atomically
-from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.model_configuration import model_configuration
-from sb_alexa.inference.model_folder import write_model_folder
 from sb_alexa.training.checkpointing import AtomicCheckpointer
 from sb_alexa.training.configuration import TRAINING_KEYS, Configuration
 from sb_alexa.training.interruption import TrainingStopped
 from sb_alexa.training.learning_curves import plot_learning_curves
 from sb_alexa.training.pretrained import load_pretrained
 from sb_alexa.training.processes import leave_group
-from sb_alexa.training.recipe_task import P, RecipeTask, required
+from sb_alexa.training.recipe_task import P, RecipeTask
 from sb_alexa.training.run_log import RunLog
 
 logger = logging.getLogger(__name__)
@@ -40,7 +36,7 @@ class RecipeResult:
     ---------
     output_folder : Path
         Logs, results and the model folder's files.
-    experiment : RecognitionExperiment | MultiTalkerExperiment
+    experiment : LoggedExperiment
         With the tested parameters.
     """
 
@@ -84,16 +80,14 @@ def run_recipe(argv: list[str], task: RecipeTask[P]) -> RecipeResult:
     _open_run_folder(folder, configuration)
     run_on_main(task.prepare, args=[values])
     prepared = task.prepare(values)  # the other processes read what the main one wrote
-    word_pieces_path = required(task.speech(prepared).tokenizer_model)
-    word_pieces = WordPieces(word_pieces_path)
-    configuration = configuration.with_overrides(task.label_keys(word_pieces))
+    configuration = configuration.with_overrides(task.decided_keys(prepared))
     # Before hours of training: a configuration that could not be opened again is refused here.
     model_yaml = model_configuration(configuration.resolved_text(), keys=task.model_keys)
     hparams = configuration.build()
-    _load_statistics(task.speech(prepared), hparams, prepared_in)
+    task.before_training(prepared, hparams, prepared_in)
     if hparams["pretrained_folder"] is not None:
         load_pretrained(hparams["modules"], hparams["pretrained_folder"])
-    experiment = _experiment(task.experiment_class, configuration, hparams, word_pieces, folder)
+    experiment = _experiment(task, prepared, configuration, hparams, folder)
     try:
         _train(experiment, task, prepared)
     except TrainingStopped as stopped:
@@ -101,16 +95,11 @@ def run_recipe(argv: list[str], task: RecipeTask[P]) -> RecipeResult:
         raise
     _test(experiment, task, prepared)
     if if_main_process():
-        write_model_folder(
-            folder,
-            configuration=model_yaml,
-            # A loss with weights of its own stays behind.
-            modules={k: m for k, m in experiment.raw_modules.items() if k in task.model_keys},
-            word_pieces_path=word_pieces_path,
-        )
-        if plot_learning_curves(folder) is None:
+        task.write_model(folder, model_yaml, experiment, prepared)
+        if plot_learning_curves(folder, metric=experiment.metric) is None:
             logger.info("no learning curves: matplotlib is missing (pip install 'sb-alexa[plots]')")
-        logger.info("finished; the model opens with: sb-alexa transcribe %s audio.wav", folder)
+        command = task.opens_with.format(folder=folder)
+        logger.info("finished; the model opens with: %s", command)
     leave_group()
     return RecipeResult(folder, experiment)
 
@@ -131,33 +120,18 @@ def _log_config(configuration: Configuration) -> str:
     return configuration.run_options.log_config or DEFAULT_LOG_CONFIG
 
 
-def _load_statistics(prepared: PreparedLibriSpeech, hparams: dict[str, Any], folder: Path) -> None:
-    path = folder / "prepared" / "feature_statistics.json"
-    run_on_main(
-        prepare_feature_statistics,
-        kwargs={
-            "manifest_path": required(prepared.train_csv),
-            "data_root": prepared.data_root,
-            "save_path": path,
-            "features": hparams["log_mel"],
-            "num_utterances": hparams["num_statistics_utterances"],
-        },
-    )
-    hparams["normalize"].load_statistics(path)
-
-
 def _experiment(
-    experiment_class: type[Any],
+    task: RecipeTask[P],
+    prepared: P,
     configuration: Configuration,
     hparams: dict[str, Any],
-    word_pieces: WordPieces,
     folder: Path,
 ) -> Any:
     limit = hparams["number_of_epochs"]
     if limit is None and hparams["num_steps"] is None:
         raise ValueError("set number_of_epochs or num_steps: training needs an end")
     for name in ("avg_checkpoints", "valid_interval_epochs", "batch_size", "batch_size_valid"):
-        if hparams[name] < 1:
+        if hparams.get(name, 1) < 1:
             raise ValueError(f"{name} must be >= 1, got {hparams[name]}")
     # SpeechBrain's debugging would save to a temporary folder, another one in each process.
     hparams["debug_persistently"] = True
@@ -167,32 +141,32 @@ def _experiment(
         {
             "model": torch.nn.ModuleDict(hparams["modules"]),
             "counter": hparams["epoch_counter"],
+            **task.recoverables(hparams),
         },
     )
-    return experiment_class(
+    return task.experiment_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,
         run_opts=configuration.run_options,
         checkpointer=checkpointer,
-        word_pieces=word_pieces,
         log=RunLog(folder, tensorboard=hparams["tensorboard"]),
+        **task.experiment_arguments(prepared, hparams),
     )
 
 
 def _train(experiment: Any, task: RecipeTask[P], prepared: P) -> None:
     train = task.train_loader(experiment, prepared)
     experiment.train_sampler = train.batch_sampler
-    valid = task.valid_loader(experiment, prepared)
+    valid = task.valid_set(experiment, prepared)
     started = time.time()
     experiment.fit(experiment.hparams.epoch_counter, train, valid)
     logger.info("training took %.1f minutes in this run", (time.time() - started) / 60)
 
 
 def _test(experiment: Any, task: RecipeTask[P], prepared: P) -> None:
-    loaders = task.test_loaders(experiment, prepared)
-    if not loaders:
-        experiment.on_evaluate_start(min_key="WER")  # the model folder gets the best parameters
-    for name, loader in loaders.items():
-        experiment.test_name = name
-        experiment.evaluate(loader, min_key="WER")
+    test_sets = task.test_sets(experiment, prepared)
+    if not test_sets:
+        experiment.load_best()  # the model folder gets the best parameters
+    for name, test_set in test_sets.items():
+        experiment.test(name, test_set)

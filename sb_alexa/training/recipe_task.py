@@ -1,4 +1,4 @@
-"""What a recipe has to bring: its data, its labels, its model."""
+"""What a recipe has to bring: its data, what the data decide, its model, its tests."""
 
 from __future__ import annotations
 
@@ -8,56 +8,67 @@ from typing import Any, Generic, TypeVar
 
 from torch.utils.data import DataLoader
 
-from sb_alexa.corpora.librispeech import PreparedLibriSpeech
-from sb_alexa.corpora.word_pieces import WordPieces
-from sb_alexa.inference.model_configuration import MODEL_KEYS
 from sb_alexa.training.batching import BatchPlan, EpochDurations
-from sb_alexa.training.experiment import Experiment
+from sb_alexa.training.logged_experiment import LoggedExperiment
 from sb_alexa.training.processes import rank_and_size
 
 P = TypeVar("P")
 
 
 class RecipeTask(ABC, Generic[P]):
-    """What distinguishes one kind of recognition from another: its data, its labels, its model.
+    """What distinguishes one kind of learning from another.
 
     Attributes
     ----------
     experiment_class : type
-        The science: an `Experiment` with `compute_forward` and `compute_objectives`.
+        The science: a `LoggedExperiment` with `compute_forward` and `compute_objectives`.
     known_keys : frozenset of str
-        YAML keys that the recipe's own code reads.
+        YAML keys that the task and the recipe's own code read.
     model_keys : tuple of str
         Top-level keys of the YAML that a model folder holds.
+    opens_with : str
+        The command that opens the model, with `{folder}` in it.
     """
 
-    experiment_class: type[Experiment]
+    experiment_class: type[LoggedExperiment]
     known_keys: frozenset[str] = frozenset()
-    model_keys: tuple[str, ...] = MODEL_KEYS
+    model_keys: tuple[str, ...]
+    opens_with: str
 
     @abstractmethod
     def prepare(self, values: dict[str, Any]) -> P:
         """Plain values of the YAML to a prepared corpus; called on the main process first."""
 
     @abstractmethod
-    def speech(self, prepared: P) -> PreparedLibriSpeech:
-        """The utterances that word pieces and feature statistics come from."""
+    def decided_keys(self, prepared: P) -> dict[str, Any]:
+        """Values of the YAML that the data decide, such as the number of labels."""
 
-    def label_keys(self, word_pieces: WordPieces) -> dict[str, Any]:
-        """What the word pieces decide about the YAML."""
-        return {"num_labels": word_pieces.num_labels}
+    def before_training(self, prepared: P, hparams: dict[str, Any], folder: Path) -> None:
+        """Called with the objects of the YAML and the output folder, before weights are loaded."""
+
+    def experiment_arguments(self, prepared: P, hparams: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of the experiment beside those of `LoggedExperiment`."""
+        return {}
+
+    def recoverables(self, hparams: dict[str, Any]) -> dict[str, Any]:
+        """Objects that checkpoints hold beside the modules, by name."""
+        return {}
 
     @abstractmethod
     def train_loader(self, experiment: Any, prepared: P) -> DataLoader[Any]:
         """Batches of training, over a `ShardedBatchSampler`."""
 
     @abstractmethod
-    def valid_loader(self, experiment: Any, prepared: P) -> DataLoader[Any] | None:
-        """Batches of validation, if there is any."""
+    def valid_set(self, experiment: Any, prepared: P) -> Any:
+        """What the experiment's `validate` takes, such as a loader; None without validation."""
 
     @abstractmethod
-    def test_loaders(self, experiment: Any, prepared: P) -> dict[str, DataLoader[Any]]:
-        """Batches of each test set, by its name."""
+    def test_sets(self, experiment: Any, prepared: P) -> dict[str, Any]:
+        """What the experiment's `test` takes for each test set, by its name."""
+
+    @abstractmethod
+    def write_model(self, folder: Path, configuration: str, experiment: Any, prepared: P) -> None:
+        """Write the files of the model folder; called on the main process after the tests."""
 
 
 def batch_plan(
@@ -80,8 +91,8 @@ def batch_plan(
     )
 
 
-def required(path: Path | None) -> Path:
-    """What the preparation wrote for training splits."""
+def required(path: Path | None, key: str = "train_splits") -> Path:
+    """What the preparation wrote for training."""
     if path is None:
-        raise ValueError("the recipe needs training splits; name at least one in train_splits")
+        raise ValueError(f"the recipe needs training data; name at least one part in {key}")
     return path

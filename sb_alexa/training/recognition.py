@@ -12,7 +12,7 @@ from sb_alexa.metrics.bootstrap import bootstrap_interval
 from sb_alexa.metrics.error_rate import ErrorCounts, word_errors
 from sb_alexa.metrics.gate_statistics import GateCounts
 from sb_alexa.training.dataio import SpeechBatch
-from sb_alexa.training.logged_experiment import LoggedExperiment
+from sb_alexa.training.word_piece_experiment import WordPieceExperiment
 from sb_alexa.transducer.hypothesis import Hypothesis
 
 
@@ -41,7 +41,7 @@ class UtteranceResult:
     spent: GateCounts | None = None
 
 
-class RecognitionExperiment(LoggedExperiment):
+class RecognitionExperiment(WordPieceExperiment):
     """An experiment whose validation and test measure word errors of single talkers.
 
     `compute_forward` and `compute_objectives` come from the recipe; in validation and test, the
@@ -50,7 +50,7 @@ class RecognitionExperiment(LoggedExperiment):
     Arguments
     ---------
     **kwargs : object
-        See `LoggedExperiment`.
+        See `WordPieceExperiment`.
     """
 
     def record(

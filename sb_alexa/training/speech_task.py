@@ -14,19 +14,20 @@ from sb_alexa.corpora.manifest import Utterance, read_manifest
 from sb_alexa.training.batching import ShardedBatchSampler
 from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
 from sb_alexa.training.processes import rank_and_size
-from sb_alexa.training.recipe_task import RecipeTask, batch_plan, required
+from sb_alexa.training.recipe_task import batch_plan, required
 from sb_alexa.training.recognition import RecognitionExperiment
+from sb_alexa.training.recognition_task import RECOGNITION_KEYS, RecognitionTask
 
 logger = logging.getLogger(__name__)
 
 
-class SpeechTask(RecipeTask[PreparedLibriSpeech]):
+class SpeechTask(RecognitionTask[PreparedLibriSpeech]):
     """One talker at a time: utterances of a corpus laid out like LibriSpeech.
 
     Arguments
     ---------
     experiment_class, known_keys
-        See `RecipeTask`.
+        See `RecognitionTask`.
     prepare : Callable
         Plain values of the YAML -> prepared corpus.
     """
@@ -39,7 +40,7 @@ class SpeechTask(RecipeTask[PreparedLibriSpeech]):
         known_keys: Iterable[str] = (),
     ) -> None:
         self.experiment_class = experiment_class
-        self.known_keys = frozenset(known_keys)
+        self.known_keys = RECOGNITION_KEYS.union(known_keys)
         self._prepare = prepare
 
     def prepare(self, values: dict[str, Any]) -> PreparedLibriSpeech:
@@ -61,14 +62,14 @@ class SpeechTask(RecipeTask[PreparedLibriSpeech]):
             max_batch_seconds=h.max_batch_seconds,
         )
 
-    def valid_loader(
+    def valid_set(
         self, experiment: RecognitionExperiment, prepared: PreparedLibriSpeech
     ) -> DataLoader[SpeechBatch] | None:
         if prepared.dev_csv is None:
             return None
         return _evaluation_loader(experiment, prepared.dev_csv, prepared)
 
-    def test_loaders(
+    def test_sets(
         self, experiment: RecognitionExperiment, prepared: PreparedLibriSpeech
     ) -> dict[str, DataLoader[SpeechBatch]]:
         return {
