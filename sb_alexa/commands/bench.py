@@ -13,6 +13,7 @@ BENCHMARKS = {
     "amortized-training": "whether arbitrators learn where to save: against dense and random gates",
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
     "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",
+    "speaker-step": "what losses and adversary add to a training step of speaker verification",
     "streaming": "streaming on one CPU core: real-time factor, chunk times, live streams",
     "sts-training": "two channels, turn tokens and losses of the multi-talker recipe, over seeds",
     "training": "hours of audio per hour of training, on a GPU or a CPU",

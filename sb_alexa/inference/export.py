@@ -91,6 +91,11 @@ def export_streaming_step(
             "the model separates talkers on several channels, and the exported loop decodes one "
             "channel; stream it with torch (sb-alexa transcribe --stream)"
         )
+    if model.word_pieces is None:
+        raise ValueError(
+            "the model tells speakers apart and recognises no words, so it has no streaming step; "
+            "compare recordings with it (sb-alexa verify)"
+        )
     _require_exporter()
     features: Any = model.modules["features"]
     encoder: Any = model.modules["encoder"]

@@ -16,6 +16,7 @@ from sb_alexa.inference import safe_yaml
 from sb_alexa.inference.model_folder import ModelFolderError
 
 MODEL_KEYS = ("sample_rate", "features", "encoder", "predictor", "joiner", "ctc_head", "search")
+SPEAKER_KEYS = ("sample_rate", "speaker_encoder")
 
 
 def model_configuration(

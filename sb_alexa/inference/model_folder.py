@@ -5,7 +5,7 @@ hyperparams.yaml     plain values and `!new:` only, every reference and include 
                      that two others share is written once with an anchor (`&predictor`) and then
                      named by an alias (`*predictor`)
 model.safetensors    all weights and statistics, named `<key of the YAML>.<name in the module>`
-word_pieces.model    SentencePiece
+word_pieces.model    SentencePiece; a model of speakers has none
 ===================  ==========================================================================
 """
 
@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 HYPERPARAMS = "hyperparams.yaml"
 WEIGHTS = "model.safetensors"
 WORD_PIECES = "word_pieces.model"
-FILES = (HYPERPARAMS, WEIGHTS, WORD_PIECES)
+# Of every model; recognisers have word pieces besides.
+FILES = (HYPERPARAMS, WEIGHTS)
 
 # The search owns no weights: it works with the predictor and the joiner.
 _WITHOUT_WEIGHTS = ("search",)
@@ -55,13 +56,13 @@ class Model:
         Everything of the YAML by top-level key, the modules included.
     modules : dict
         The modules that own weights, in eval mode on the CPU.
-    word_pieces : WordPieces
-        Labels to text.
+    word_pieces : WordPieces | None
+        Labels to text; None for a model of speakers.
     """
 
     hparams: dict[str, Any]
     modules: dict[str, nn.Module]
-    word_pieces: WordPieces
+    word_pieces: WordPieces | None
 
 
 def write_model_folder(
@@ -69,7 +70,7 @@ def write_model_folder(
     *,
     configuration: str,
     modules: Mapping[str, nn.Module],
-    word_pieces_path: str | os.PathLike[str],
+    word_pieces_path: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write a model that `from_hparams` opens.
 
@@ -86,14 +87,14 @@ def write_model_folder(
     modules : mapping
         Trained modules by their key in the configuration; wrappers of distributed training are
         taken off.
-    word_pieces_path : str or path-like
-        SentencePiece model.
+    word_pieces_path : str or path-like, optional
+        SentencePiece model; left out for a model of speakers only.
 
     Raises
     ------
     ModelFolderError
-        If the weights are not those of the configuration, or the folder could not be opened again
-        for another reason.
+        If the weights are not those of the configuration, word pieces are missing or superfluous,
+        or the folder could not be opened again for another reason.
 
     Example
     -------
@@ -114,7 +115,6 @@ def write_model_folder(
     """
     folder = Path(folder)
     tensors = _named_weights(modules)
-    word_pieces = WordPieces(word_pieces_path)
     # Built once more, so that what cannot be opened is never written. Training goes on with the
     # random numbers it would have had.
     root = safe_yaml.parse(configuration, "the configuration")
@@ -122,13 +122,21 @@ def write_model_folder(
     with torch.random.fork_rng(devices=[]):
         hparams = yaml_objects.build(root)
     _check_weights(_named_weights(_modules_with_weights(hparams)), tensors, "the modules")
-    _check_labels(hparams, word_pieces, folder)
+    if (word_pieces_path is None) != is_speaker_model(hparams):
+        raise ModelFolderError(
+            f"word_pieces_path is {word_pieces_path}: a recogniser has word pieces, and a model of "
+            "speakers (one with a speaker_encoder) has none"
+        )
+    if word_pieces_path is not None:
+        _check_labels(hparams, WordPieces(word_pieces_path), folder)
     with ExitStack() as files:
         # Left in reverse order: the YAML takes its place last.
-        yaml_path, weights_path, pieces_path = (
+        yaml_path, weights_path = (
             files.enter_context(replaced_atomically(folder / name)) for name in FILES
         )
-        pieces_path.write_bytes(Path(word_pieces_path).read_bytes())
+        if word_pieces_path is not None:
+            pieces_path = files.enter_context(replaced_atomically(folder / WORD_PIECES))
+            pieces_path.write_bytes(Path(word_pieces_path).read_bytes())
         safetensors.torch.save_file(tensors, weights_path, metadata={"format": "pt"})
         yaml_path.write_text(configuration, encoding="utf-8")
     if unlisted := sorted(safe_yaml.class_names(root) - ALLOWED_CONSTRUCTORS):
@@ -183,6 +191,9 @@ def read_model_folder(
     except UnicodeDecodeError as error:
         raise ModelFolderError(f"{path}: not text: {error}") from error
     hparams = _build_checked(text, str(path), overrides, trusted_constructors)
+    has_word_pieces = not is_speaker_model(hparams)
+    if has_word_pieces and not (folder / WORD_PIECES).is_file():
+        raise _not_a_model_folder(folder, [WORD_PIECES])
     modules = _modules_with_weights(hparams)
     try:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
@@ -197,6 +208,8 @@ def read_model_folder(
         own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         module.load_state_dict(own, strict=True)
         module.eval()
+    if not has_word_pieces:
+        return Model(hparams, modules, None)
     word_pieces = WordPieces(folder / WORD_PIECES)
     _check_labels(hparams, word_pieces, folder)
     return Model(hparams, modules, word_pieces)
@@ -222,6 +235,27 @@ def is_multitalker(hparams: Mapping[str, Any]) -> bool:
     (True, False)
     """
     return "turn_tokens" in hparams or isinstance(hparams.get("search"), ChannelSearch)
+
+
+def is_speaker_model(hparams: Mapping[str, Any]) -> bool:
+    """Whether a model tells speakers apart rather than what they say.
+
+    Arguments
+    ---------
+    hparams : mapping
+        `Model.hparams`.
+
+    Returns
+    -------
+    bool
+        True for a model of `SpeakerRecognition`.
+
+    Example
+    -------
+    >>> is_speaker_model({"sample_rate": 16000, "encoder": torch.nn.Identity()})
+    False
+    """
+    return "speaker_encoder" in hparams
 
 
 def _build_checked(
@@ -312,9 +346,13 @@ def _check_folder(folder: Path) -> None:
         raise FileNotFoundError(f"there is no folder {folder}; give the folder of a trained model")
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".ckpt", ".pt", ".pth"))
-        hint = f" {', '.join(pickled)} cannot be opened safely;" if pickled else ""
-        raise ModelFolderError(
-            f"{folder} is not a model folder: it lacks {', '.join(missing)};{hint} "
-            "give the folder that training writes at its end"
-        )
+        raise _not_a_model_folder(folder, missing)
+
+
+def _not_a_model_folder(folder: Path, missing: Sequence[str]) -> ModelFolderError:
+    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".ckpt", ".pt", ".pth"))
+    hint = f" {', '.join(pickled)} cannot be opened safely;" if pickled else ""
+    return ModelFolderError(
+        f"{folder} is not a model folder: it lacks {', '.join(missing)};{hint} "
+        "give the folder that training writes at its end"
+    )

@@ -1,21 +1,23 @@
-"""What trained transducers share, whether one talker or several speak: opening, audio, encoding."""
+"""What trained transducers share, whether one talker or several speak: encoding and searching."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import FetchConfig, fetch
 from torch import Tensor
 
 from sb_alexa.corpora.word_pieces import WordPieces
-from sb_alexa.inference.audio_sources import chunks, read_recording
-from sb_alexa.inference.model_folder import FILES, Model, ModelFolderError, read_model_folder
+from sb_alexa.inference.audio_sources import chunks
+from sb_alexa.inference.model_folder import (
+    WORD_PIECES,
+    Model,
+    ModelFolderError,
+    is_speaker_model,
+)
+from sb_alexa.inference.model_interface import ModelInterface
 from sb_alexa.inference.recognition_session import RecognitionSession
 from sb_alexa.lengths import absolute_lengths
 from sb_alexa.transducer.beam import BeamSearch
@@ -30,7 +32,7 @@ _LONGEST_WHOLE_S = 60.0
 U = TypeVar("U")
 
 
-class TransducerInterface(Pretrained):
+class TransducerInterface(ModelInterface):
     """Base of the interfaces of trained transducers; open a folder with `TransducerASR` or, where
     several people talk, `MultiTalkerASR`.
 
@@ -51,74 +53,7 @@ class TransducerInterface(Pretrained):
 
     HPARAMS_NEEDED = ["sample_rate", "search", "word_pieces"]
     MODULES_NEEDED = ["features", "encoder"]
-
-    def __init__(
-        self,
-        modules: Mapping[str, torch.nn.Module],
-        hparams: Mapping[str, Any],
-        run_opts: Mapping[str, Any] | None = None,
-        freeze_params: bool = True,
-    ) -> None:
-        missing = [key for key in self.HPARAMS_NEEDED if key not in hparams]
-        missing += [key for key in self.MODULES_NEEDED if key not in modules]
-        if missing:
-            raise ModelFolderError(
-                f"the model has no {', '.join(missing)}; write the folder with all keys of the "
-                "recipe's model (model_configuration)"
-            )
-        super().__init__(dict(modules), dict(hparams), _with_device(run_opts), freeze_params)
-        # The transcript of a batch must not depend on what training left switched on.
-        self.mods.eval()
-
-    @classmethod
-    def from_hparams(
-        cls,
-        source: str | os.PathLike[str],
-        savedir: str | os.PathLike[str] | None = None,
-        overrides: str | Mapping[str, Any] | None = None,
-        run_opts: Mapping[str, Any] | None = None,
-        *,
-        trusted_constructors: Collection[str] = (),
-        fetch_config: FetchConfig | None = None,
-    ) -> Self:
-        """Open a model folder. Unlike SpeechBrain's method of this name, it is safe for folders of
-        strangers.
-
-        Arguments
-        ---------
-        source : str or path-like
-            The folder that training wrote, or the name of a model on the Hugging Face hub
-            (``user/model``).
-        savedir : str or path-like, optional
-            Where to put what is downloaded; by default the cache of huggingface_hub. Local folders
-            are used in place.
-        overrides : str | Mapping | None
-            Changes to the YAML, for example ``{"search": {"max_symbols_per_frame": 3}}``.
-        run_opts : Mapping | None
-            SpeechBrain's run options. By default the model runs on the first CUDA device, if there
-            is one.
-        trusted_constructors : collection of str
-            Full names of classes of your own that the YAML may construct.
-        fetch_config : FetchConfig | None
-            SpeechBrain's options for downloading (revision, token, ...).
-
-        Returns
-        -------
-        Self
-            Ready to use.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the source is neither a folder nor a model on the hub.
-        ModelFolderError
-            If the folder is not a whole model.
-        UnsafeYamlError
-            If its YAML asks for anything that a model does not need.
-        """
-        folder = _local_folder(source, savedir, fetch_config or FetchConfig())
-        model = read_model_folder(folder, overrides, trusted_constructors=trusted_constructors)
-        return cls.from_model(model, run_opts)
+    OPTIONAL_FILES = (WORD_PIECES,)
 
     @classmethod
     def from_model(cls, model: Model, run_opts: Mapping[str, Any] | None = None) -> Self:
@@ -135,33 +70,19 @@ class TransducerInterface(Pretrained):
         -------
         Self
             Ready to use.
+
+        Raises
+        ------
+        ModelFolderError
+            If a part is missing, or it is a model of speakers.
         """
-        hparams = {**model.hparams, "word_pieces": model.word_pieces}
-        return cls(model.modules, hparams, run_opts)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second."""
-        return self.hparams.sample_rate
-
-    def load_audio(
-        self, path: str | os.PathLike[str], savedir: str | os.PathLike[str] | None = None
-    ) -> Tensor:
-        """Read a recording as the model wants it.
-
-        Arguments
-        ---------
-        path : str or path-like
-            An audio file; channels are averaged and other sample rates converted.
-        savedir : str or path-like, optional
-            Ignored: files are read in place.
-
-        Returns
-        -------
-        Tensor
-            (N,) on the model's device.
-        """
-        return read_recording(path, self.sample_rate).to(self.device)
+        # Before anything else is said about what such a model lacks.
+        if is_speaker_model(model.hparams):
+            raise ModelFolderError(
+                "this model tells speakers apart and recognises no words; open it with "
+                "sb_alexa.inference.speaker_recognition.SpeakerRecognition (`sb-alexa verify`)"
+            )
+        return super().from_model(model, run_opts)
 
     def encode_batch(self, wavs: Tensor, wav_lens: Tensor) -> Tensor:
         """Run the front end and the encoder.
@@ -284,12 +205,6 @@ def _pieces(text: str, word_pieces: WordPieces) -> tuple[int, ...]:
     return tokens
 
 
-def _with_device(run_opts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """SpeechBrain would also choose accelerators that lack float64, which running sums need."""
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    return {"device": device, **(run_opts or {})}
-
-
 def _check_batch(wavs: Tensor, wav_lens: Tensor) -> None:
     if wavs.dim() != 2 or not wavs.is_floating_point():
         raise ValueError(
@@ -308,26 +223,3 @@ def _check_batch(wavs: Tensor, wav_lens: Tensor) -> None:
             f"sample {sample} of recording {row} of the batch is {wavs[row, sample].item()}; "
             "replace what is not finite (0.0 is silence)"
         )
-
-
-def _local_folder(
-    source: str | os.PathLike[str],
-    savedir: str | os.PathLike[str] | None,
-    fetch_config: FetchConfig,
-) -> Path:
-    if Path(source).is_dir():
-        return Path(source)
-    name = os.fspath(source)
-    if Path(source).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-        raise FileNotFoundError(f"there is no folder {name}; give the folder of a trained model")
-    try:
-        paths = [
-            Path(fetch(file, source=name, savedir=savedir, fetch_config=fetch_config))
-            for file in FILES
-        ]
-    except Exception as error:  # the hub, its client and the network fail in many ways
-        raise FileNotFoundError(
-            f"there is no folder {name}, and no such model can be had from the Hugging Face hub: "
-            f"{error}"
-        ) from error
-    return paths[0].parent

@@ -83,7 +83,10 @@ class _Builder:
             return functools.partial(cls, *args, **kwargs) if content else cls
         try:
             return cls(*args, **kwargs)
-        except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        # SpeechBrain's models assert what they need, or trip over it.
+        except (
+            TypeError, ValueError, RuntimeError, MemoryError, AssertionError, LookupError,
+        ) as error:  # fmt: skip
             raise ValueError(f"{where(node)}: cannot build {name}: {error}") from error
 
 

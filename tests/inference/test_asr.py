@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from sb_alexa.inference import transducer_interface
+from sb_alexa.inference import model_interface, transducer_interface
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.inference.model_folder import ModelFolderError, read_model_folder
 from sb_alexa.inference.safe_yaml import UnsafeYamlError
@@ -153,7 +153,7 @@ def test_sources_that_are_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def no_network(*args: object, **kwargs: object) -> None:
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(transducer_interface, "fetch", no_network)
+    monkeypatch.setattr(model_interface, "fetch", no_network)
     with pytest.raises(FileNotFoundError, match="user/model, and no such model .* no network"):
         TransducerASR.from_hparams("user/model")
 
@@ -168,7 +168,7 @@ def test_a_model_of_the_hub_is_checked_as_any_other(
         (savedir / filename).write_bytes((folder / filename).read_bytes())
         return savedir / filename
 
-    monkeypatch.setattr(transducer_interface, "fetch", fetch)
+    monkeypatch.setattr(model_interface, "fetch", fetch)
     asr = TransducerASR.from_hparams("user/model", savedir=tmp_path, run_opts={"device": "cpu"})
     assert asr.recognize(noise(16000)).audio_s == 1.0
     assert {source for _, source in fetched} == {"user/model"} and len(fetched) == 3

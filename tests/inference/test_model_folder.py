@@ -30,6 +30,8 @@ from sb_alexa.inference.safe_yaml import UnsafeYamlError
 from sb_alexa.streaming.module import StreamingModule
 from tests.tiny_model import RECIPE, tiny_parts, write_tiny_model, write_word_pieces
 
+ALL_FILES = (*FILES, WORD_PIECES)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -62,7 +64,7 @@ def test_every_streaming_module_can_be_opened() -> None:
 
 
 def test_written_and_read_again(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert {path.name for path in folder.iterdir()} == set(ALL_FILES)
     model = read_model_folder(folder)
     assert list(model.hparams) == list(MODEL_KEYS)
     assert set(model.modules) == {"features", "encoder", "predictor", "joiner", "ctc_head"}
@@ -199,7 +201,7 @@ def test_writing_leaves_the_random_numbers_alone(tmp_path: Path, folder: Path) -
         word_pieces_path=folder / WORD_PIECES,
     )
     assert torch.equal(torch.get_rng_state(), state)
-    for name in FILES:
+    for name in ALL_FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -207,7 +209,7 @@ def test_a_full_disk_leaves_the_old_model_whole(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = read_model_folder(folder)
-    before = {name: (folder / name).read_bytes() for name in FILES}
+    before = {name: (folder / name).read_bytes() for name in ALL_FILES}
     with torch.no_grad():
         model.modules["joiner"].output.bias.add_(1.0)
 
@@ -247,7 +249,7 @@ def test_truncated_weights(folder: Path) -> None:
         read_model_folder(folder)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL_FILES)
 def test_a_missing_file(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(ModelFolderError, match=f"is not a model folder: it lacks {name}"):
