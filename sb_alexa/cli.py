@@ -20,6 +20,8 @@ COMMANDS = {
     "demo": "train a streaming recogniser from scratch on synthetic speech and watch it work",
     "recipe": "train and test a model: a recipe and one of its YAML files",
     "transcribe": "transcribe audio files, a microphone or raw samples, offline or streaming",
+    "verify": "say whether two recordings have the same speaker",
+    "score": "error rates of speaker verification, overall and by group of speakers",
     "export": "write one streaming step of a trained model as ONNX",
     "gates": "show what a gated model computes, for a recording or by group of speakers",
     "corpus": "write synthetic speech, or meetings of recordings, in the layout of a real corpus",

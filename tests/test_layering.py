@@ -31,6 +31,7 @@ LEVELS = {
     "sb_alexa.training": TOOLS,
     "sb_alexa.corpora": TOOLS,
     "sb_alexa.inference": TOOLS,
+    "sb_alexa.report": TOOLS,
     "sb_alexa.assets": TOOLS,
     "sb_alexa.bench": SURFACE,
     "sb_alexa.demo": SURFACE,

@@ -63,6 +63,7 @@ def test_wheel_holds_recipes_hparams_and_data_files(names: list[str]) -> None:
     assert "sb_alexa/_assets/hparams/encoders/amortized.yaml" in expected
     assert [name for name in expected if name not in names] == []
     assert "sb_alexa/demo/page.css" in names
+    assert "sb_alexa/report/page.css" in names
 
 
 def test_wheel_holds_nothing_else(names: list[str]) -> None:

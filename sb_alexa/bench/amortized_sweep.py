@@ -261,7 +261,9 @@ def _recognise_batch(
 ) -> tuple[list[str], Gates]:
     encoder_out, gates = model.encoder.forward_with_gates(frames, num_frames)
     hypotheses = model.search(encoder_out, model.encoder.num_outputs(num_frames))
-    decode = model.model.word_pieces.decode
+    word_pieces = model.model.word_pieces
+    assert word_pieces is not None  # only speaker models have none
+    decode = word_pieces.decode
     return [decode(list(hypothesis.tokens)) for hypothesis in hypotheses], gates
 
 

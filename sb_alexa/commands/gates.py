@@ -141,11 +141,12 @@ def _one_recording(args: argparse.Namespace) -> int:
 def _audit(args: argparse.Namespace) -> int:
     from sb_alexa.commands.figures import write_figures
     from sb_alexa.commands.gates_audit_plot import plot_audit
-    from sb_alexa.commands.gates_report import audit_figures, audit_markdown, check_names
+    from sb_alexa.commands.gates_report import audit_figures, audit_markdown
     from sb_alexa.corpora.speaker_table import read_speaker_table
     from sb_alexa.fairness.gate_audit import audit_groups, group_speakers, overall_rates
     from sb_alexa.inference.gate_measurement import measure_speakers
     from sb_alexa.inference.matplotlib_figure import save_figure
+    from sb_alexa.report.figure_names import check_names
 
     utterances = _utterances(args)
     table = read_speaker_table(args.speakers)

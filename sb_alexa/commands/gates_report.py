@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sb_alexa.fairness.gate_audit import FEWEST_SPEAKERS, Estimate, GroupAudit, SpeakerCounts
 from sb_alexa.inference.gated_asr import GatedRecognition
+from sb_alexa.report.figure_names import figure_name
+from sb_alexa.report.markdown_table import aligned_table
 
 _KINDS = {"feed_forward": "feed-forward", "query": "queries", "key": "keys"}
 _MEASURES = {
@@ -140,8 +141,9 @@ def audit_markdown(
             _row(_name(group), group.speakers, group.counts, group.rates, measures)
             for group in groups
         ]
-        lines += [*_table([column, *titles], rows), "", "Minus all other speakers, in points:", ""]
-        lines += _table(
+        lines += aligned_table([column, *titles], rows)
+        lines += ["", "Minus all other speakers, in points:", ""]
+        lines += aligned_table(
             [column, *(_MEASURES[name].removesuffix(" %") for name in measures)],
             [
                 [_name(group), *(_text(group.differences[name], sign="+") for name in measures)]
@@ -189,42 +191,6 @@ def audit_figures(
     return figures
 
 
-def figure_name(column: str, group: str) -> str:
-    """The name of a group in the JSON.
-
-    Example
-    -------
-    >>> figure_name("accent", "Northern Irish")
-    'accent_northern_irish'
-    """
-    return "_".join(re.findall(r"\w+", f"{column}_{group}".lower()))
-
-
-def check_names(groups: Mapping[str, Iterable[str]]) -> None:
-    """Refuse groups that the JSON could not tell apart.
-
-    Arguments
-    ---------
-    groups : mapping of str to iterable of str
-        Groups by column.
-
-    Raises
-    ------
-    ValueError
-        If two groups get the same name.
-    """
-    seen: dict[str, str] = {}
-    for column, of_column in groups.items():
-        for group in of_column:
-            name = figure_name(column, group)
-            if name in seen:
-                raise ValueError(
-                    f"{seen[name]} and {column} {group!r} would both be written as {name}; spell "
-                    "them alike in the speaker table, or rename one"
-                )
-            seen[name] = f"{column} {group!r}"
-
-
 def _measures(kinds: Sequence[str]) -> list[str]:
     return ["wer", "compute", *(f"skip_{kind}" for kind in kinds)]
 
@@ -266,21 +232,6 @@ def _text(estimate: Estimate, sign: str = "") -> str:
         return value
     interval = f"{value} [{estimate.low:{sign}.1f}, {estimate.high:{sign}.1f}]"
     return f"**{interval}**" if sign and estimate.excludes_zero else interval
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned, so that it reads well on a terminal too."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *others = (
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return f"| {' | '.join([first, *others])} |"
-
-    rule = "|".join(f"{'-' * (w + 1)}{':' if i else '-'}" for i, w in enumerate(widths))
-    return [line(titles), f"|{rule}|", *map(line, rows)]
 
 
 def _notes(num_speakers: int, groups: Sequence[GroupAudit]) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sb_alexa.demo import svg
 from sb_alexa.demo.results import Rate
+from sb_alexa.report import svg
 
 _WIDTH, _HEIGHT = 300.0, 24.0
 

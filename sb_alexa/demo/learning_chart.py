@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sb_alexa.demo import svg
+from sb_alexa.report import svg
 
 Points = Sequence[tuple[float, float]]
 

@@ -15,6 +15,7 @@ from sb_alexa.demo.report import CAVEAT, DemoReport, accent_name, align
 from sb_alexa.demo.results import Rate, RecognisedUtterance
 from sb_alexa.demo.terminal import minutes
 from sb_alexa.demo.time_line import time_line
+from sb_alexa.report.document import html_document
 
 _NUM_EXAMPLES = 6
 
@@ -39,23 +40,8 @@ def render_page(report: DemoReport, live_samples: np.ndarray | None = None) -> s
     if report.longest_live is not None and live_samples is not None:
         sections.append(_live(report, live_samples))
     sections += [_errors(report.results.utterances), _usage(report)]
-    body = "\n".join(sections)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>sb-alexa demo: {report.results.overall.wer:.1f} % WER</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+    title = f"sb-alexa demo: {report.results.overall.wer:.1f} % WER"
+    return html_document(title, "\n".join(sections), style=style)
 
 
 def _head(report: DemoReport) -> str:

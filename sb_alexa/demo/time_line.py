@@ -6,9 +6,9 @@ from html import escape
 
 import numpy as np
 
-from sb_alexa.demo import svg
 from sb_alexa.demo.live import LiveTranscript
 from sb_alexa.demo.report import align
+from sb_alexa.report import svg
 
 _WIDTH, _LEFT = 720.0, 52.0
 _SAID_Y, _WAVE_Y, _SHOWN_Y, _ROW_HEIGHT = 8.0, 74.0, 134.0, 17.0

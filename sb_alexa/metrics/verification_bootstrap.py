@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,7 @@ def bootstrap_verification(
     threshold: float | Sequence[float],
     columns: Mapping[str, Mapping[str, str]] | None = None,
     settings: DrawSettings | None = None,
+    on_draw: Callable[[], object] | None = None,
 ) -> VerificationEstimates:
     """Percentile intervals of all error rates, with speakers as the units of resampling.
 
@@ -97,6 +98,8 @@ def bootstrap_verification(
         By column (such as "gender") the group of every speaker, empty where unknown.
     settings : DrawSettings | None
         Draws, level, costs; None for the usual ones.
+    on_draw : callable | None
+        Called after every draw, to show progress.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def bootstrap_verification(
     """
     settings = settings or DrawSettings()
     speakers = _Speakers(is_target, enrol_speakers, test_speakers, columns or {})
-    samples = _draw([speakers.system(scores, threshold, settings)], speakers, settings)[0]
+    samples = _draw([speakers.system(scores, threshold, settings)], speakers, settings, on_draw)[0]
     return _estimates(samples, speakers, settings)
 
 
@@ -154,6 +157,7 @@ def bootstrap_verification_difference(
     base_threshold: float | Sequence[float],
     columns: Mapping[str, Mapping[str, str]] | None = None,
     settings: DrawSettings | None = None,
+    on_draw: Callable[[], object] | None = None,
 ) -> VerificationEstimates:
     """By how much two systems differ on the same trials: all rates of the first minus the second's.
 
@@ -164,7 +168,7 @@ def bootstrap_verification_difference(
     ---------
     scores, base_scores : array of float
         (N,) or (R, N) of either system, the same trials in the same order.
-    is_target, enrol_speakers, test_speakers, columns, settings
+    is_target, enrol_speakers, test_speakers, columns, settings, on_draw
         As `bootstrap_verification`.
     threshold, base_threshold : float or sequence of float
         Each system has its own, fitted on development trials.
@@ -202,7 +206,7 @@ def bootstrap_verification_difference(
             f"scores have {len(systems[0])} runs and base_scores {len(systems[1])}; run r of both "
             "must be a pair"
         )
-    first, second = _draw(systems, speakers, settings)
+    first, second = _draw(systems, speakers, settings, on_draw)
     return _estimates({key: first[key] - second[key] for key in first}, speakers, settings)
 
 
@@ -331,7 +335,10 @@ class _Speakers:
 
 
 def _draw(
-    systems: Sequence[Sequence[_Run]], speakers: _Speakers, settings: DrawSettings
+    systems: Sequence[Sequence[_Run]],
+    speakers: _Speakers,
+    settings: DrawSettings,
+    on_draw: Callable[[], object] | None,
 ) -> list[_Samples]:
     """Rates of every system as measured and in every draw; all systems share the draws."""
     generator = np.random.default_rng(settings.seed)
@@ -346,6 +353,8 @@ def _draw(
             for number, run in enumerate(runs):
                 for key, rate in run.rates(weights):
                     samples.setdefault(key, np.empty(shape))[number, draw] = rate
+        if draw and on_draw is not None:
+            on_draw()
     for samples in found:
         for column, groups in speakers.columns.items():
             ranked = [group for group, (_, is_ranked) in groups.items() if is_ranked]

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from sb_alexa.corpora.manifest import Utterance, read_manifest
 from sb_alexa.corpora.speaker_table import read_speaker_table
+from sb_alexa.corpora.synthetic_folder import STAMP
 from sb_alexa.corpora.trial_lists import read_trials
 from sb_alexa.corpora.voxceleb import PreparedVoxCeleb
 from sb_alexa.inference.model_configuration import SPEAKER_KEYS
@@ -87,7 +88,8 @@ class SpeakerTask(RecipeTask[PreparedVoxCeleb]):
             "cohort": some_of_each_speaker(utterances, number, seed=hparams["seed"]),
             "development": _development(prepared),
             "groups": _groups(prepared, hparams["group_columns"]),
-            "speakers_csv": prepared.speakers_csv,
+            "speakers": read_speaker_table(prepared.speakers_csv),
+            "synthetic": (prepared.data_root / STAMP).is_file(),
         }
 
     def recoverables(self, hparams: dict[str, Any]) -> dict[str, Any]:

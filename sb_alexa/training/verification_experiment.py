@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,21 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 
 from sb_alexa.corpora.manifest import Utterance
+from sb_alexa.corpora.speaker_table import SpeakerTable
 from sb_alexa.corpora.stamp import replaced_atomically
-from sb_alexa.corpora.trial_lists import Trial
+from sb_alexa.corpora.trial_lists import Trial, speaker_of
 from sb_alexa.fairness.speaker_batch import SpeakerBatch
 from sb_alexa.fairness.weight_statistics import GroupWeights, WeightStatistics
+from sb_alexa.inference.scored_trials import ScoredTrials
 from sb_alexa.inference.speaker_embeddings import SpeakerEmbeddings, extract_embeddings
 from sb_alexa.inference.trial_scoring import score_trials
 from sb_alexa.inference.verification_settings import VerificationSettings
-from sb_alexa.metrics.score_calibration import fit_calibration
 from sb_alexa.metrics.score_normalization import speaker_means
-from sb_alexa.metrics.verification import DetCurve, det_curve
+from sb_alexa.metrics.verification import det_curve, equal_error_rate
+from sb_alexa.metrics.verification_bootstrap import DrawSettings
+from sb_alexa.report.decision import Decision
+from sb_alexa.report.verification_figures import verification_figures
+from sb_alexa.report.verification_report import write_verification_report
 from sb_alexa.training.logged_experiment import LoggedExperiment
 
 logger = logging.getLogger(__name__)
@@ -84,8 +88,10 @@ class VerificationExperiment(LoggedExperiment):
         Trials that the calibration of the scores is fitted to.
     groups : SpeakerGroups | None
         Whose mean weights the log tells.
-    speakers_csv : Path | None
-        Speaker table, for the report of a tested list.
+    speakers : SpeakerTable | None
+        For the groups in the report of a test list.
+    synthetic : bool
+        Whether the voices are synthetic, which the report says.
     **kwargs : object
         See `LoggedExperiment`.
     """
@@ -99,14 +105,16 @@ class VerificationExperiment(LoggedExperiment):
         cohort: Sequence[Utterance] = (),
         development: TrialSet | None = None,
         groups: SpeakerGroups | None = None,
-        speakers_csv: Path | None = None,
+        speakers: SpeakerTable | None = None,
+        synthetic: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.cohort = cohort
         self.development = development
         self.groups = groups or SpeakerGroups()
-        self.speakers_csv = speakers_csv
+        self.speakers = speakers
+        self.synthetic = synthetic
         self.settings: VerificationSettings | None = None
         self._statistics: list[WeightStatistics] = []
         self._group_weights: dict[str, GroupWeights] = {}
@@ -166,8 +174,8 @@ class VerificationExperiment(LoggedExperiment):
     def validate(self, valid_set: TrialSet, epoch: int, enable: bool) -> None:
         """EER and detection cost of development trials, by cosine."""
         embeddings = self.extract(valid_set.utterances)
-        curve = _curve(score_trials(embeddings, valid_set.trials), valid_set.trials)
-        self.log_validation(_rates(curve), epoch)
+        scores = score_trials(embeddings, valid_set.trials)
+        self.log_validation(_rates(_scored("dev", valid_set.trials, scores)), epoch)
 
     def extract(self, utterances: Sequence[Utterance]) -> SpeakerEmbeddings:
         """Embeddings of recordings by the parameters of now, in eval mode."""
@@ -196,13 +204,16 @@ class VerificationExperiment(LoggedExperiment):
         if self._extracted is None or self._extracted[0] is not test_set.utterances:
             self._extracted = (test_set.utterances, self.extract(test_set.utterances))
         embeddings, trials = self._extracted[1], test_set.trials
-        scores = self._scores(embeddings, trials)
-        figures = _rates(_curve(scores, trials))
-        cosine = _rates(_curve(score_trials(embeddings, trials), trials))
-        figures |= {f"{key}_cosine": value for key, value in cosine.items()}
+        cosine = _rates(_scored(name, trials, score_trials(embeddings, trials)))
+        scored = _scored(name, trials, self._scores(embeddings, trials))
+        figures = _rates(scored) | {f"{key}_cosine": value for key, value in cosine.items()}
         self.log_test(figures)
         if if_main_process():
-            self._write(name, trials, scores, figures)
+            path = self.log.folder / "results.json"
+            content = json.loads(path.read_text()) if path.exists() else {}
+            content[name] = {**figures, **self._report(scored)}
+            with replaced_atomically(path) as temporary:
+                temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def _scores(self, embeddings: SpeakerEmbeddings, trials: Sequence[Trial]) -> np.ndarray:
         if self.settings is None:
@@ -221,43 +232,63 @@ class VerificationExperiment(LoggedExperiment):
             top_n = min(h.normalization_top_n, len(cohort))
         trials = development.trials
         embeddings = self.extract(development.utterances)
-        scores = score_trials(embeddings, trials, cohort=cohort, top_n=top_n)
-        equal_error = _curve(scores, trials).equal_error_rate()
+        scored = _scored(
+            "dev", trials, score_trials(embeddings, trials, cohort=cohort, top_n=top_n)
+        )
+        equal_error = equal_error_rate(scored.scores, scored.is_target)
         try:
-            calibration = fit_calibration(scores, _targets(trials), target_prior=h.target_prior)
-            threshold = calibration.threshold(target_prior=h.target_prior)
-        except ValueError as error:  # scores that do not overlap, or an untrained model
+            decision = Decision.fitted_on(scored, target_prior=h.target_prior)
+        except ValueError as error:  # of a model that has hardly been trained
             logger.warning("no calibration; the threshold is that of equal errors: %s", error)
-            calibration, threshold = None, equal_error.threshold
+            decision = Decision.given(equal_error.threshold)
         return VerificationSettings(
-            threshold=threshold,
+            threshold=decision.threshold,
             target_prior=h.target_prior,
-            calibration=calibration,
+            calibration=decision.calibration,
             cohort=cohort,
             top_n=top_n,
             eer=equal_error.rate,
         )
 
-    def _write(
-        self, name: str, trials: Sequence[Trial], scores: np.ndarray, figures: dict[str, float]
-    ) -> None:
-        path = self.log.folder / "results.json"
-        content = json.loads(path.read_text()) if path.exists() else {}
-        content[name] = figures
-        with replaced_atomically(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    def _report(self, scored: ScoredTrials) -> dict[str, Any]:
+        """Write the page of a list; its figures."""
+        h, settings = self.hparams, self.settings
+        decision = Decision.of_these(scored)
+        if settings is not None:
+            origin = f"fitted on development trials for a target prior of {h.target_prior:g}"
+            decision = Decision(settings.threshold, origin, settings.calibration)
+        result = write_verification_report(
+            self.log.folder / "report" / scored.name,
+            scored,
+            decision,
+            columns=self.columns_of(scored.speakers),
+            settings=DrawSettings(target_prior=h.target_prior, num_samples=h.num_bootstrap_samples),
+            synthetic=self.synthetic,
+        )
+        return verification_figures(result)
+
+    def columns_of(self, speakers: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Groups of some speakers by column, as far as there is a table."""
+        if self.speakers is None:
+            return {}
+        return {name: self.speakers.values(name, speakers) for name in self.hparams.group_columns}
 
 
 _NOBODY = GroupWeights({}, {})
 
 
-def _targets(trials: Sequence[Trial]) -> np.ndarray:
-    return np.array([trial.is_target for trial in trials])
+def _scored(name: str, trials: Sequence[Trial], scores: np.ndarray) -> ScoredTrials:
+    return ScoredTrials(
+        name,
+        scores,
+        np.array([trial.is_target for trial in trials]),
+        enrol=[trial.enrol for trial in trials],
+        test=[trial.test for trial in trials],
+        enrol_speakers=[speaker_of(trial.enrol) for trial in trials],
+        test_speakers=[speaker_of(trial.test) for trial in trials],
+    )
 
 
-def _curve(scores: np.ndarray, trials: Sequence[Trial]) -> DetCurve:
-    return det_curve(scores, _targets(trials))
-
-
-def _rates(curve: DetCurve) -> dict[str, float]:
+def _rates(scored: ScoredTrials) -> dict[str, float]:
+    curve = det_curve(scored.scores, scored.is_target)
     return {"eer": curve.equal_error_rate().rate, "min_dcf": curve.minimum_dcf().cost}

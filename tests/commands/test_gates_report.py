@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sb_alexa.commands.gates_report import audit_figures, audit_markdown, check_names
+from sb_alexa.commands.gates_report import audit_figures, audit_markdown
 from sb_alexa.fairness.gate_audit import (
     SpeakerCounts,
     audit_groups,
@@ -82,11 +82,6 @@ def test_figures(audited) -> None:
     low, high = (figures[f"voice_deep_wer_difference_{end}"] for end in ("low", "high"))
     assert low is not None and high is not None
     assert low < figures["voice_deep_wer_difference"] < high
-
-
-def test_groups_that_the_json_could_not_tell_apart() -> None:
-    with pytest.raises(ValueError, match="accent 'N E' and accent 'n-e' .* as accent_n_e"):
-        check_names({"accent": ["N E", "n-e"]})
 
 
 def test_picture(audited) -> None:

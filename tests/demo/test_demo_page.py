@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -18,37 +17,7 @@ from sb_alexa.demo.report import CAVEAT, DemoReport
 from sb_alexa.demo.results import Rate, RecognisedUtterance
 from sb_alexa.demo.time_line import time_line
 from tests.demo.fake_run import samples_of
-
-VOID = {"meta", "circle", "line", "rect", "polyline", "polygon"}
-
-
-class Balanced(HTMLParser):
-    """Fails on tags that do not nest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: set[str] = set()
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attributes: list) -> None:
-        self.seen.add(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def parse(html: str) -> Balanced:
-    parser = Balanced()
-    parser.feed(html)
-    assert parser.open == []
-    return parser
+from tests.html_page import parse
 
 
 @pytest.fixture
