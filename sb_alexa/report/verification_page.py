@@ -147,6 +147,8 @@ def _gap(name: str, result: SpreadResult | None) -> str:
     if result is None or math.isnan(result.gap.value):
         return f"{name} has no gap that could be measured"
     spread, interval = result.spread, _interval(result.gap)
+    if spread.gap == 0:
+        return f"{name} is the same in all of them"
     text = (
         f"{name} is highest for {escape(spread.worst)} and lowest for {escape(spread.best)}, "
         f"{number_text(spread.gap)} points apart"
@@ -159,8 +161,8 @@ def _gap(name: str, result: SpreadResult | None) -> str:
 def _panels(result: VerificationResult, column: ColumnResult) -> str:
     notes = {
         "eer": ("Equal error rate, %", "each group at a threshold of its own"),
-        "fmr": ("False match rate, %", "strangers let in, at the shared threshold"),
-        "fnmr": ("False non-match rate, %", "speakers turned away, at the shared threshold"),
+        "fmr": ("False match rate, %", "strangers let in, at one threshold"),
+        "fnmr": ("False non-match rate, %", "speakers turned away, at one threshold"),
     }
     panels = []
     for measure, (title, note) in notes.items():
