@@ -49,12 +49,12 @@ CONV_RNNT_FRONT = (
 )
 
 
-def separation(num_channels: int, mixture: str = MIXTURE_LSTM, chained: bool = False) -> str:
+def separation(num_channels: int, mixture: str = MIXTURE_LSTM) -> str:
     part = f"!new:sb_alexa.encoders.rnn.LSTMEncoder {{input_size: 6, {SMALL_LSTM}}}"
     channels = ", ".join([part] * num_channels)
     return (
         "!new:sb_alexa.encoders.separation.SeparationEncoder "
-        f"{{mixture: {mixture}, separation: [{channels}], recognition: {part}, chained: {chained}}}"
+        f"{{mixture: {mixture}, separation: [{channels}], recognition: {part}}}"
     )
 
 
@@ -134,7 +134,6 @@ CASES = [
     ),
     Case("separation_encoder", separation(2)),
     Case("separation_encoder_one_channel", separation(1)),
-    Case("separation_encoder_chained", separation(3, chained=True)),
     Case("separation_encoder_on_conv_rnnt", separation(2, CONV_RNNT_FRONT)),
     Case(
         "lstm_encoder",

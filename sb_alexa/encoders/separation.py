@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,10 +48,6 @@ class SeparationEncoder(StreamingModule[SeparationState]):
         SepEnc_1 .. SepEnc_N, one for each channel, of one frame rate.
     recognition : StreamingModule
         RecEnc, shared by the channels, which it processes as one batch.
-    chained : bool
-        Let each channel after the first know what the one before it has taken: ``SepEnc_n`` sees
-        ``MixEnc(x) + W_n SepEnc_{n-1}(..)``. W starts at zero, so a model copied from one with a
-        single channel is what it would be without.
 
     Shape
     -----
@@ -66,15 +61,12 @@ class SeparationEncoder(StreamingModule[SeparationState]):
     Raises
     ------
     ValueError
-        If there is no channel, channels differ in their frame rate or look-ahead, or a chain is
-        asked for and their output is not frame by frame as wide as their input.
+        If there is no channel, or channels differ in their frame rate or look-ahead.
 
     Reference
     ---------
     Sklyar et al., "Separator-Transducer-Segmenter", Interspeech 2022, arXiv 2205.05199: all parts
-    are 2 LSTM layers of 1024 cells with layer norm. There the channels do not know of each other.
-    The chain is ours, after Shi et al., "Sequence to multi-sequence learning via conditional chain
-    mapping for mixture signals", NeurIPS 2020, arXiv 2006.14150, who condition on decoded outputs.
+    are 2 LSTM layers of 1024 cells with layer norm.
 
     Example
     -------
@@ -95,7 +87,6 @@ class SeparationEncoder(StreamingModule[SeparationState]):
         mixture: StreamingModule[Any],
         separation: Sequence[StreamingModule[Any]],
         recognition: StreamingModule[Any],
-        chained: bool = False,
     ) -> None:
         super().__init__()
         if not separation:
@@ -110,7 +101,6 @@ class SeparationEncoder(StreamingModule[SeparationState]):
                 )
         self.mixture = mixture
         self.separation = nn.ModuleList(separation)
-        self.links = nn.ModuleList(_links(separation) if chained else ())
         self.recognition = recognition
         self.input_features = mixture.input_features
         self.geometry = mixture.geometry.then(first).then(recognition.geometry)
@@ -137,15 +127,9 @@ class SeparationEncoder(StreamingModule[SeparationState]):
         batch, channels = x.shape[0], self.num_channels
         shared, mixture = self.mixture.forward_chunk(x, state.mixture, num_steps)
         num_steps = None if num_steps is None else self.mixture.num_outputs(num_steps)
-        separated: list[Tensor] = []
-        separation = []
-        for number, (one, before) in enumerate(
-            zip(self._separation(), state.separation, strict=True)
-        ):
-            seen = shared
-            if number and len(self.links):
-                seen = shared + self.links[number - 1](separated[-1])
-            y, after = one.forward_chunk(seen, before, num_steps)
+        separated, separation = [], []
+        for one, before in zip(self._separation(), state.separation, strict=True):
+            y, after = one.forward_chunk(shared, before, num_steps)
             separated.append(y)
             separation.append(after)
         num_steps = None if num_steps is None else self._separation()[0].num_outputs(num_steps)
@@ -185,20 +169,3 @@ class SeparationEncoder(StreamingModule[SeparationState]):
 
     def _separation(self) -> list[StreamingModule[Any]]:
         return list(self.separation)  # type: ignore[arg-type]
-
-
-def _links(separation: Sequence[StreamingModule[Any]]) -> list[nn.Linear]:
-    """From each channel to the next, at zero."""
-    first = separation[0]
-    width = math.prod(first.input_features)
-    if (first.geometry.hop, first.geometry.look_ahead) != (1, 0) or first.output_size != width:
-        raise ValueError(
-            "chained channels need separation modules whose output is, frame by frame and without "
-            f"look-ahead, as wide as their input; got hop {first.geometry.hop}, look-ahead "
-            f"{first.geometry.look_ahead}, {width} features in and "
-            f"{first.output_size} out"
-        )
-    links = [nn.Linear(width, width, bias=False) for _ in separation[1:]]
-    for link in links:
-        nn.init.zeros_(link.weight)
-    return links
