@@ -1,11 +1,82 @@
-"""What benchmarks that train several runs of a recipe share: arguments and report."""
+"""What benchmarks that train several runs of a recipe share: arguments, arms and report."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of training.
+
+    Arguments
+    ---------
+    hparams : str
+        Its YAML.
+    about : str
+        In a few words.
+    options : mapping
+        Keys beside it.
+    """
+
+    hparams: str
+    about: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def check_arms(arms: Sequence[str], known: Collection[str], *, base: str) -> None:
+    """Refuse arms that are unknown, named twice, or do not begin with the base.
+
+    Arguments
+    ---------
+    arms : sequence of str
+        What is to be trained.
+    known : collection of str
+        What can be.
+    base : str
+        The one that the others are compared with.
+    """
+    if not set(arms) <= set(known) or len(set(arms)) < len(arms):
+        raise ValueError(f"arms are some of {', '.join(known)}, each once; got {tuple(arms)}")
+    if tuple(arms[:1]) != (base,):
+        raise ValueError(f"the first arm must be {base}, which the others are compared with")
+
+
+def check_sizes(*, num_seeds: int, **num_steps: int | None) -> None:
+    """Refuse less than one seed, and trainings of less than two steps; None leaves the YAML's."""
+    if num_seeds < 1:
+        raise ValueError(f"the number of seeds must be >= 1, got {num_seeds}")
+    for name, value in num_steps.items():
+        if value is not None and value < 2:
+            raise ValueError(f"{name} must be >= 2, got {value}; leave it out for the YAML's")
+
+
+def scaled_schedules(
+    values: Mapping[str, Any], names: Sequence[str], *, num_steps: int
+) -> dict[str, int]:
+    """Keys that count steps, shrunk or grown with the training; none that is not 0 becomes 0.
+
+    Arguments
+    ---------
+    values : mapping
+        Of the YAML, `num_steps` among them.
+    names : sequence of str
+        Of the keys.
+    num_steps : int
+        Of the training.
+
+    Example
+    -------
+    >>> scaled_schedules({"num_steps": 600, "warmup_steps": 60}, ["warmup_steps"], num_steps=200)
+    {'warmup_steps': 20}
+    """
+    factor = num_steps / values["num_steps"]
+    return {name: max(round(factor * values[name]), min(1, values[name])) for name in names}
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sb_alexa.assets import find_recipe
+from sb_alexa.bench.recipe_comparison import Arm, check_arms, check_sizes, scaled_schedules
 from sb_alexa.bench.recipe_jobs import RecipeJob
 from sb_alexa.inference.model_folder import WEIGHTS
 from sb_alexa.training.configuration import Configuration
@@ -23,26 +24,6 @@ from sb_alexa.training.configuration import Configuration
 RECIPE = "LibriCSS/ASR"
 PRETRAIN = "pretrain"
 BASE = "sts"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A way of training.
-
-    Arguments
-    ---------
-    hparams : str
-        Its YAML.
-    about : str
-        In a few words.
-    options : mapping
-        Keys beside it.
-    """
-
-    hparams: str
-    about: str
-    options: Mapping[str, object] = field(default_factory=dict)
-
 
 ARMS = {
     BASE: Arm("mini", "two channels, `<sot>` and `<eot>`"),
@@ -95,17 +76,12 @@ class TurnsPlan:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.num_seeds < 1:
-            raise ValueError(f"the number of seeds must be >= 1, got {self.num_seeds}")
-        for name in ("pretrain_steps", "num_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 2:
-                raise ValueError(f"{name} must be >= 2, got {value}; leave it out for the YAML's")
-        unknown = [arm for arm in self.arms if arm not in ARMS]
-        if unknown or len(set(self.arms)) < len(self.arms):
-            raise ValueError(f"arms are some of {', '.join(ARMS)}, each once; got {self.arms}")
-        if self.arms[:1] != (BASE,):
-            raise ValueError(f"the first arm must be {BASE}, which the others are compared with")
+        check_sizes(
+            num_seeds=self.num_seeds,
+            pretrain_steps=self.pretrain_steps,
+            num_steps=self.num_steps,
+        )
+        check_arms(self.arms, ARMS, base=BASE)
         if self.pretrained is not None and not (self.pretrained / WEIGHTS).is_file():
             raise ValueError(
                 f"{self.pretrained} has no {WEIGHTS}: name the output folder of a finished run of "
@@ -158,14 +134,12 @@ class TurnsPlan:
             {"data_folder": str(self.corpus), "output_folder": str(folder)},
         ).values()
         steps = num_steps or values["num_steps"]
-        factor = steps / values["num_steps"]
-        schedules = {key: round(factor * values[key]) for key in _SCHEDULES}
         keys = {
             "data_folder": self.corpus,
             "libricss_folder": self.meetings,
             # Only the last weights are validated, and so tested: arms differ by nothing else.
             "valid_interval_epochs": _NEVER,
-            **schedules,
+            **scaled_schedules(values, _SCHEDULES, num_steps=steps),
             **(keys or {}),
             **self.settings,
         }

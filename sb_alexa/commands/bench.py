@@ -14,6 +14,7 @@ BENCHMARKS = {
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
     "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",
     "speaker-step": "what losses and adversary add to a training step of speaker verification",
+    "speaker-training": "whether adversarial reweighting helps groups that are hard, over seeds",
     "streaming": "streaming on one CPU core: real-time factor, chunk times, live streams",
     "sts-training": "two channels, turn tokens and losses of the multi-talker recipe, over seeds",
     "training": "hours of audio per hour of training, on a GPU or a CPU",
