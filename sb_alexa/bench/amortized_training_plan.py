@@ -186,7 +186,10 @@ class _Steps:
 
 
 def experiment_splits(
-    *, num_train_speakers: int = 256, hours_of_training: float = 8.0
+    *,
+    num_train_speakers: int = 256,
+    hours_of_training: float = 8.0,
+    sentences_per_utterance: int = 1,
 ) -> dict[str, SplitSpec]:
     """The demonstration's splits with a test set of 38,600 words over 128 unseen speakers.
 
@@ -196,6 +199,8 @@ def experiment_splits(
         Readers in train-clean.
     hours_of_training : float
         Approximate length of train-clean, hours.
+    sentences_per_utterance : int
+        Most of them, as in `write_librispeech`.
 
     Example
     -------
@@ -203,7 +208,9 @@ def experiment_splits(
     SplitSpec(num_speakers=128, num_utterances_per_speaker=40)
     """
     splits = default_splits(
-        num_train_speakers=num_train_speakers, hours_of_training=hours_of_training
+        num_train_speakers=num_train_speakers,
+        hours_of_training=hours_of_training,
+        sentences_per_utterance=sentences_per_utterance,
     )
     return {**splits, TEST_SPLIT: SplitSpec(128, 40)}
 

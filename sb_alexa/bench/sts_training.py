@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--corpus", type=Path, metavar="FOLDER", help="speech to mix; use this, do not write one")
     add("--meetings", type=Path, metavar="FOLDER", help="test meetings; use these, write none")
     add("--hours", type=float, default=8.0, help="of training speech to write [%(default)s]")
+    add("--sentences", type=int, default=1, help="most of them in a turn to write [%(default)s]")
     add("--arms", nargs="+", metavar="ARM", help="sts and some of its variants [all]")
     add("--seeds", type=int, default=3, help="paired runs of each arm [%(default)s]")
     add("--pretrained", type=Path, metavar="FOLDER", help="finished run of mini_pretrain")
@@ -90,9 +91,12 @@ def run(args: argparse.Namespace) -> int:
     for job in jobs:  # before a corpus is written
         job.check_earlier_run()
     if args.corpus is None:
-        write_librispeech(plan.corpus, splits=experiment_splits(hours_of_training=args.hours))
+        splits = experiment_splits(
+            hours_of_training=args.hours, sentences_per_utterance=args.sentences
+        )
+        write_librispeech(plan.corpus, splits=splits, sentences_per_utterance=args.sentences)
     if args.meetings is None:
-        write_libricss(plan.meetings)
+        write_libricss(plan.meetings, sentences_per_turn=args.sentences)
     check_folders(plan)
     run_jobs(jobs, num_parallel=args.jobs, folder=output, status=StatusLine(sys.stderr))
     comparison = TurnsComparison.read(plan)

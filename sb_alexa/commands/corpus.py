@@ -29,9 +29,14 @@ example:
 
 # Options that not all layouts have, and the parameter of the writer that each sets.
 _OF_LAYOUT = {
-    "librispeech": {"num_train_speakers": "num_train_speakers", "hours": "hours_of_training"},
+    "librispeech": {
+        "num_train_speakers": "num_train_speakers",
+        "hours": "hours_of_training",
+        "sentences": "sentences_per_utterance",
+    },
     "libricss": {
         "num_sessions": "num_sessions",
+        "sentences": "sentences_per_turn",
         "minutes": "minutes_per_session",
         "speech": "speech",
     },
@@ -82,6 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--minutes", type=float, help="LibriCSS: length of a session, about (default: 1)"
+    )
+    parser.add_argument(
+        "--sentences",
+        type=int,
+        help="LibriSpeech, LibriCSS: most of them in an utterance or a turn (default: 1)",
     )
     parser.add_argument(
         "--speech",
@@ -137,7 +147,10 @@ def run(args: argparse.Namespace) -> int:
         from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
 
         splits = default_splits(**sizes)
-        folder = write_librispeech(args.folder, splits=splits, **common, **spoken)
+        most = sizes.get("sentences_per_utterance", 1)
+        folder = write_librispeech(
+            args.folder, splits=splits, sentences_per_utterance=most, **common, **spoken
+        )
         said = describe(folder, splits)
     if not args.quiet:
         print(said)
@@ -189,6 +202,11 @@ def _check_nothing_is_spoken(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--text-file {args.text_file} has sentences for synthetic voices to read, and "
             f"--speech {args.speech} replaces those voices; give one of the two"
+        )
+    if args.sentences is not None:
+        raise ValueError(
+            f"--sentences {args.sentences} is for synthetic voices; recorded utterances of "
+            "--speech are turns as they are"
         )
     if args.num_workers is not None:
         raise ValueError(

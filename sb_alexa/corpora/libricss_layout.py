@@ -12,7 +12,12 @@ import numpy as np
 
 from sb_alexa.corpora.fresh_processes import map_in_fresh_processes
 from sb_alexa.corpora.libricss_files import CONDITIONS
-from sb_alexa.corpora.sentences import CommandGrammar, SentenceSource, TextSentences
+from sb_alexa.corpora.sentences import (
+    CommandGrammar,
+    SentenceSource,
+    TextSentences,
+    draw_several,
+)
 from sb_alexa.corpora.session_corpus import (
     FEWEST_TURNS,
     SessionCorpus,
@@ -167,8 +172,7 @@ def _plan(
     left_s = 60.0 * arguments["minutes_per_session"]
     while left_s > 0 or len(turns) < FEWEST_TURNS:
         speaker = _next_speaker(pool, present, turns, rng)
-        num_sentences = int(rng.integers(1, arguments["sentences_per_turn"], endpoint=True))
-        said = " ".join(source.draw("test", rng) for _ in range(num_sentences))
+        said = draw_several(source, "test", rng, most=arguments["sentences_per_turn"])
         about_s = _EDGES_S + _SPEECH_FACTOR * len(said.split()) * 60 / speaker.rate_wpm
         left_s -= per_second * about_s + per_turn_s
         turns.append((speaker, said))

@@ -11,6 +11,7 @@ from typing import Any
 
 from sb_alexa.corpora.reader_folder import ReaderFolder, write_reader
 from sb_alexa.corpora.sentences import PARTITIONS, CommandGrammar, SentenceSource, TextSentences
+from sb_alexa.corpora.session_corpus import check_number
 from sb_alexa.corpora.spoken_corpus import (
     FIRST_SPEAKER,
     MAX_SPEAKERS,
@@ -69,7 +70,10 @@ class SplitSpec:
 
 
 def default_splits(
-    *, num_train_speakers: int = 96, hours_of_training: float = 3.0
+    *,
+    num_train_speakers: int = 96,
+    hours_of_training: float = 3.0,
+    sentences_per_utterance: int = 1,
 ) -> dict[str, SplitSpec]:
     """Return the splits of the demonstration: train-clean, dev-clean and test-clean.
 
@@ -79,6 +83,8 @@ def default_splits(
         Readers in train-clean. More readers saying less each help unseen readers most.
     hours_of_training : float
         Approximate length of train-clean, hours.
+    sentences_per_utterance : int
+        Most of them, as in `write_librispeech`.
 
     Example
     -------
@@ -87,7 +93,9 @@ def default_splits(
     SplitSpec(num_speakers=32, num_utterances_per_speaker=12)
     """
     per_speaker = utterances_per_speaker(
-        num_train_speakers=num_train_speakers, hours_of_training=hours_of_training
+        num_train_speakers=num_train_speakers,
+        hours_of_training=hours_of_training,
+        sentences_per_utterance=sentences_per_utterance,
     )
     return {
         "train-clean": SplitSpec(num_train_speakers, per_speaker),
@@ -103,6 +111,7 @@ def write_librispeech(
     splits: Mapping[str, SplitSpec] | None = None,
     text_file: str | Path | None = None,
     hardness: Mapping[str, Mapping[str, float]] | None = None,
+    sentences_per_utterance: int = 1,
     num_workers: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -133,6 +142,8 @@ def write_librispeech(
         English text whose sentences are read, instead of household commands.
     hardness : mapping, optional
         Planted difficulty of groups, see :func:`sb_alexa.corpora.voices.make_speakers`.
+    sentences_per_utterance : int
+        Most sentences that are said in one utterance, without a pause; 3 makes them 2 to 8 s.
     num_workers : int, optional
         Processes at a time. Default: the number of processors.
     progress : bool
@@ -157,7 +168,10 @@ def write_librispeech(
     folder = Path(folder).resolve()
     splits = default_splits() if splits is None else dict(splits)
     text_file = None if text_file is None else str(Path(text_file).resolve())
+    check_number("sentences_per_utterance", sentences_per_utterance, 1)
     arguments = _arguments(seed, splits, text_file, hardness)
+    if sentences_per_utterance > 1:  # absent in the stamps of corpora that know nothing of it
+        arguments["sentences_per_utterance"] = sentences_per_utterance
     source = CommandGrammar() if text_file is None else TextSentences.from_file(text_file)
     readers = _readers(folder, seed, splits, hardness)
     corpus = SpokenCorpus(folder, arguments, readers, _TABLES)
@@ -165,16 +179,23 @@ def write_librispeech(
         return folder
     require_espeak()
     corpus.speak(
-        write_reader, partial(_sentences, source), num_workers=num_workers, progress=progress
+        write_reader,
+        partial(_sentences, source, sentences_per_utterance),
+        num_workers=num_workers,
+        progress=progress,
     )
     corpus.finish(_tables)
     return folder
 
 
-def _sentences(source: SentenceSource, reader: ReaderFolder) -> list[str]:
-    partition = _partition(reader.split)
+def _sentences(source: SentenceSource, most: int, reader: ReaderFolder) -> list[str]:
     return draw_sentences(
-        source, partition, reader.speaker, reader.num_utterances, seed=reader.seed
+        source,
+        _partition(reader.split),
+        reader.speaker,
+        reader.num_utterances,
+        seed=reader.seed,
+        sentences_per_utterance=most,
     )
 
 

@@ -79,6 +79,32 @@ class SentenceSource(ABC):
         """
 
 
+def draw_several(
+    source: SentenceSource, partition: str, rng: np.random.Generator, *, most: int
+) -> str:
+    """One to `most` sentences, each number equally likely, said in one breath.
+
+    Arguments
+    ---------
+    source : SentenceSource
+        Where they come from.
+    partition : str
+        ``train``, ``dev`` or ``test``.
+    rng : numpy.random.Generator
+        Where the choice comes from.
+    most : int
+        At least 1; with 1 nothing but the sentence is drawn.
+
+    Example
+    -------
+    >>> rng = np.random.default_rng(2)
+    >>> draw_several(CommandGrammar(), "train", rng, most=2)
+    'call helen on friday evening'
+    """
+    number = int(rng.integers(1, most, endpoint=True)) if most > 1 else 1
+    return " ".join(source.draw(partition, rng) for _ in range(number))
+
+
 def partition_of(sentence: str) -> str:
     """Return the partition a sentence belongs to: train (75 %), dev (10 %) or test (15 %).
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sb_alexa.corpora.fresh_processes import map_in_fresh_processes
 from sb_alexa.corpora.random_streams import Purpose, stream
-from sb_alexa.corpora.sentences import SentenceSource
+from sb_alexa.corpora.sentences import SentenceSource, draw_several
 from sb_alexa.corpora.synthesis import SAMPLE_RATE_HZ
 from sb_alexa.corpora.synthetic import Utterance
 from sb_alexa.corpora.synthetic_folder import read_stamp, write_stamp, write_text
@@ -35,7 +35,9 @@ MAX_SPEAKERS = 9999
 _MEAN_UTTERANCE_S = 2.6
 
 
-def utterances_per_speaker(*, num_train_speakers: int, hours_of_training: float) -> int:
+def utterances_per_speaker(
+    *, num_train_speakers: int, hours_of_training: float, sentences_per_utterance: int = 1
+) -> int:
     """How many utterances each training speaker says to reach about some hours in all.
 
     Arguments
@@ -44,6 +46,8 @@ def utterances_per_speaker(*, num_train_speakers: int, hours_of_training: float)
         At least 1.
     hours_of_training : float
         More than 0.
+    sentences_per_utterance : int
+        Most of them, see `draw_sentences`.
 
     Raises
     ------
@@ -59,13 +63,20 @@ def utterances_per_speaker(*, num_train_speakers: int, hours_of_training: float)
         raise ValueError(f"num_train_speakers must be >= 1, got {num_train_speakers}")
     if not hours_of_training > 0:
         raise ValueError(f"hours_of_training must be > 0, got {hours_of_training}")
-    return max(round(hours_of_training * 3600 / _MEAN_UTTERANCE_S / num_train_speakers), 1)
+    utterance_s = _MEAN_UTTERANCE_S * (1 + sentences_per_utterance) / 2
+    return max(round(hours_of_training * 3600 / utterance_s / num_train_speakers), 1)
 
 
 def draw_sentences(
-    source: SentenceSource, partition: str, speaker: Speaker, num_sentences: int, *, seed: int
+    source: SentenceSource,
+    partition: str,
+    speaker: Speaker,
+    num_utterances: int,
+    *,
+    seed: int,
+    sentences_per_utterance: int = 1,
 ) -> list[str]:
-    """What a speaker says; it depends on the seed, the speaker and the number of each sentence.
+    """What a speaker says; it depends on the seed, the speaker and the number of each utterance.
 
     Arguments
     ---------
@@ -75,15 +86,17 @@ def draw_sentences(
         ``train``, ``dev`` or ``test``.
     speaker : Speaker
         Who speaks.
-    num_sentences : int
+    num_utterances : int
         How many.
     seed : int
         Seed of the corpus.
+    sentences_per_utterance : int
+        Most of them; the number is drawn for each utterance.
     """
-    return [
-        source.draw(partition, stream(seed, Purpose.SENTENCE, speaker.speaker_id, index))
-        for index in range(num_sentences)
-    ]
+    streams = (
+        stream(seed, Purpose.SENTENCE, speaker.speaker_id, index) for index in range(num_utterances)
+    )
+    return [draw_several(source, partition, rng, most=sentences_per_utterance) for rng in streams]
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,21 @@ def copy(corpus: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(corpus, tmp_path / "copy"))
 
 
+def test_utterances_of_several_sentences(tmp_path: Path) -> None:
+    splits = {"test-clean": SplitSpec(2, 3)}
+    one = write_librispeech(tmp_path / "one", splits=splits, progress=False)
+    several = write_librispeech(
+        tmp_path / "several", splits=splits, sentences_per_utterance=3, progress=False
+    )
+    words = [
+        sum(len(path.read_text().split()) for path in folder.rglob("*.trans.txt"))
+        for folder in (one, several)
+    ]
+    assert words[1] > 1.4 * words[0]
+    with pytest.raises(ValueError, match="made otherwise"):
+        write_librispeech(tmp_path / "one", splits=splits, sentences_per_utterance=3)
+
+
 def test_audio_is_laid_out_as_in_librispeech(corpus: Path) -> None:
     audio = sorted(path.relative_to(corpus).as_posix() for path in corpus.rglob("*.flac"))
     assert len(audio) == 4 * 3 + 2 * 2
