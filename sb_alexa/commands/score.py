@@ -16,8 +16,8 @@ AFTER_INTERRUPT = "no report was written; run the same command again"
 _EPILOG = """\
 A score file is a table with a header that names label, score, enrol and test (and perhaps
 enrol_speaker and test_speaker), between commas, tabs or blanks; label 1 is the same speaker, 0
-another. Or it has no header and lines of 'label score group group', the groups of both speakers:
-then there are no intervals, for the speakers are not known.
+another. Or its lines are 'label score group_a group_b', the groups of both speakers, with these
+names as a header or with none: then there are no intervals, for the speakers are not known.
 
 A model folder of speakers is scored with its own normalisation, calibration and threshold.
 
@@ -163,6 +163,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--target-prior must lie between 0 and 1, got {args.target_prior:g}; 0.01 is usual"
         )
+    # Everything that scoring with a model, which may take hours, would only find out at its end.
+    if args.num_samples < 1:
+        raise ValueError(f"--num-samples must be >= 1, got {args.num_samples}; 1000 is usual")
+    if args.output and Path(args.output).exists() and not Path(args.output).is_dir():
+        raise ValueError(f"-o {args.output} is a file; name a folder for the report")
+    if args.json and Path(args.json).is_dir():
+        raise ValueError(f"--json {args.json} is a folder; name a file, such as score.json")
     if (args.compare_threshold is not None or args.compare_dev_scores) and not args.compare:
         raise ValueError("--compare-threshold and --compare-dev-scores belong to --compare")
     if Path(args.scores).is_dir():
@@ -170,6 +177,11 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(
                 "a model folder needs a trial list, --data-folder with the recordings, and -o with "
                 "a folder for the scores and the report"
+            )
+        if args.speaker_pattern and not (args.compare or args.dev_scores):
+            raise ValueError(
+                "--speaker-pattern is for score files; a trial list names speakers itself, as "
+                "<speaker>/<session>/<number>"
             )
     elif args.trials or args.data_folder:
         raise ValueError(

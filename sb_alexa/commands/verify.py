@@ -151,6 +151,10 @@ def _summary(enrol: str, test: str, found: Verification, recognition: SpeakerRec
     lines.append(score)
     if found.log_likelihood_ratio is not None:
         lines.append(f"  {_evidence(found.log_likelihood_ratio)}")
+        contradicts = found.same_speaker != (found.log_likelihood_ratio > 0)
+        if settings is not None and found.threshold == settings.threshold and contradicts:
+            percent = 100 * settings.target_prior
+            lines.append(f"  the threshold assumes one speaker in {percent:.3g} % of comparisons")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,7 +207,8 @@ def read_speaker_table(path: str | os.PathLike[str]) -> SpeakerTable:
     FileNotFoundError
         If there is no such file.
     CorpusError
-        If it is not a CSV with a column `speaker`, or has a speaker twice.
+        If it is not a CSV (between commas) with a column `speaker`, or has a speaker or a column
+        twice.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -217,16 +218,28 @@ def read_speaker_table(path: str | os.PathLike[str]) -> SpeakerTable:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
-            names = list(reader.fieldnames or ())
-            if "speaker" not in names:
-                raise CorpusError(f"{path} lacks the column 'speaker'")
+            names = [name.strip() for name in reader.fieldnames or ()]
+            _check_columns(path, names)
+            reader.fieldnames = names
             for row in reader:
-                if row["speaker"] in rows:
+                found = {name: row[name].strip() for name in names}
+                if found["speaker"] in rows:
                     raise CorpusError(
-                        f"{path}, line {reader.line_num}: speaker {row['speaker']!r} is repeated"
+                        f"{path}, line {reader.line_num}: speaker {found['speaker']!r} is repeated"
                     )
-                rows[row["speaker"]] = {name: row[name].strip() for name in names}
+                rows[found["speaker"]] = found
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path} is not UTF-8 text: {error}") from error
     columns = tuple(name for name in names if name != "speaker")
     return SpeakerTable(os.fspath(path), columns, rows)
+
+
+def _check_columns(path: str | os.PathLike[str], names: Sequence[str]) -> None:
+    if "speaker" not in names:
+        header = ",".join(names)[:80]
+        other = next((mark for mark in "\t;|" if mark in header), None)
+        hint = f" between {other!r}; write the file with commas" if other else ""
+        raise CorpusError(f"{path} lacks the column 'speaker': its header is {header!r}{hint}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise CorpusError(f"{path} has the column {twice[0]!r} twice; rename or delete one")

@@ -165,7 +165,23 @@ class ModelInterface(Pretrained):
 def _with_device(run_opts: Mapping[str, Any] | None) -> dict[str, Any]:
     """SpeechBrain would also choose accelerators that lack float64, which running sums need."""
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    return {"device": device, **(run_opts or {})}
+    options = {"device": device, **(run_opts or {})}
+    _check_device(str(options["device"]))
+    return options
+
+
+def _check_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device {name!r} is none that torch knows; give cpu, or such as cuda:0"
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA "
+            "devices; give cpu, or leave it out"
+        )
 
 
 def _local_folder(

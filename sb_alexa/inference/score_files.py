@@ -25,12 +25,12 @@ _REQUIRED = ("label", "score")
 _OPTIONAL = ("enrol", "test", "enrol_speaker", "test_speaker")
 _COLUMNS = (*_REQUIRED, *_OPTIONAL)
 _LABELS = {"1": True, "0": False, "target": True, "nontarget": False}
-# Beyond this, fields 3 and 4 of a file without header are no groups.
+# Beyond this, what is said to be a group is none.
 _MOST_GROUPS = 100
 _SHAPES = (
     "either lines of 'label score group group' (groups of the two speakers; label 1 for the same "
     "speaker, 0 for another), or a table whose header names label, score, enrol, test and perhaps "
-    "enrol_speaker, test_speaker"
+    "enrol_speaker, test_speaker, or label, score and a group for either side"
 )
 # Line number and fields.
 _Row = tuple[int, list[str]]
@@ -45,7 +45,9 @@ def read_scores(
 
     * a table with a header that names at least `label` and `score`, usually also `enrol` and
       `test` (recordings). Speakers are read from the names, or from the columns `enrol_speaker`
-      and `test_speaker`. Other columns are passed over. A repeated trial is counted once.
+      and `test_speaker`. A repeated trial is counted once. Where it names no recordings, two
+      columns with `group` in their names (`group_a`, `group_b`) are the groups of the two
+      speakers. Other columns are passed over.
     * lines of `label score group group` without a header. They do not tell speakers.
 
     Arguments
@@ -184,24 +186,25 @@ def _read_groups(path: Path, rows: Sequence[_Row]) -> ScoredTrials:
             f"{path}, line {rows[0][0]} has {width} fields; a score file has {_SHAPES}"
         )
     parsed = [_label_and_score(path, row, width=width) for row in rows]
-    groups: dict[str, list[str]] = {}
-    if width == 4:
-        groups = {
-            "enrol_groups": [fields[2] for _, fields in rows],
-            "test_groups": [fields[3] for _, fields in rows],
-        }
-        names = {*groups["enrol_groups"], *groups["test_groups"]}
-        example = next((name for name in names if "/" in name), None)
-        if example is None and len(names) > _MOST_GROUPS:
-            example = min(names)
-        if example is not None:
-            raise CorpusError(
-                f"{path}: fields 3 and 4 look like recordings ({len(names)} different ones, such "
-                f"as {example!r}), not like groups of speakers; begin the file with the header "
-                "line 'label score enrol test'"
-            )
+    groups = _groups(path, rows, 2, 3) if width == 4 else {}
     labels, scores = zip(*parsed, strict=True)
     return ScoredTrials(path.name, np.array(scores), np.array(labels), **groups)
+
+
+def _groups(path: Path, rows: Sequence[_Row], one: int, other: int) -> dict[str, list[str]]:
+    """The groups in two columns."""
+    sides = [[fields[column] for _, fields in rows] for column in (one, other)]
+    names = {name for side in sides for name in side}
+    example = next((name for name in names if "/" in name), None)
+    if example is None and len(names) > _MOST_GROUPS:
+        example = min(names)
+    if example is not None:
+        raise CorpusError(
+            f"{path}: fields {one + 1} and {other + 1} look like recordings ({len(names)} "
+            f"different ones, such as {example!r}), not like groups of speakers; begin the file "
+            "with the header line 'label score enrol test'"
+        )
+    return {"enrol_groups": sides[0], "test_groups": sides[1]}
 
 
 def _read_table(
@@ -222,14 +225,40 @@ def _read_table(
         name: [fields[place[name]] for _, fields in rows] for name in _OPTIONAL if name in place
     }
     labels, scores = zip(*parsed, strict=True)
+    speakers = _speakers(path, texts, speaker_pattern)
     return ScoredTrials(
         path.name,
         np.array(scores),
         np.array(labels),
         enrol=texts.get("enrol"),
         test=texts.get("test"),
-        **_speakers(path, texts, speaker_pattern),
+        **speakers,
+        **_groups_of_table(path, header, rows, speakers_known=bool(speakers)),
     )
+
+
+def _groups_of_table(
+    path: Path, header: Sequence[str], rows: Sequence[_Row], *, speakers_known: bool
+) -> dict[str, list[str]]:
+    """Groups of a table without speakers; with them they come from a table of speakers."""
+    columns = [column for column, name in enumerate(header) if "group" in name]
+    if not columns:
+        return {}
+    names = ", ".join(header[column] for column in columns)
+    if speakers_known:
+        logger.warning(
+            "%s tells speakers, so its columns of groups (%s) are passed over: groups come from a "
+            "table of speakers",
+            path,
+            names,
+        )
+        return {}
+    if len(columns) != 2:
+        raise CorpusError(
+            f"the header of {path} has {len(columns)} columns of groups ({names}); it takes two, "
+            "one for each side, such as group_a and group_b"
+        )
+    return _groups(path, rows, *columns)
 
 
 def _first_of_each(
@@ -269,10 +298,11 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     for one, other in (("enrol", "test"), ("enrol_speaker", "test_speaker")):
         if (one in header) != (other in header):
             lacking.append(other if one in header else one)
-    strange = [name for name in header if name not in _COLUMNS]
+    strange = [name for name in header if name not in _COLUMNS and "group" not in name]
     # A misspelt column must not pass for one of somebody else's.
     misspelt = {name: close for name in strange if (close := nearest(name, _COLUMNS))}
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    # Both groups may be called just that.
+    repeated = sorted({name for name in header if header.count(name) > 1} - {"group"})
     if not (lacking or misspelt or repeated):
         return
     said = [f"lacks {', '.join(lacking)}"] if lacking else []

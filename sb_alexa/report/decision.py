@@ -67,7 +67,7 @@ class Decision:
     def fitted_on(cls, development: ScoredTrials, *, target_prior: float) -> Decision:
         """The threshold that a calibration on development trials gives for a prior.
 
-        Where all development targets score above all others no calibration exists; then the
+        Where no development target scores below any other trial no calibration exists; then the
         threshold lies half way between them.
 
         Arguments
@@ -85,7 +85,7 @@ class Decision:
         own = development.scores[development.is_target]
         others = development.scores[~development.is_target]
         where = f"development trials ({development.name}: {len(development):,})"
-        if own.min() > others.max():
+        if own.min() >= others.max():
             middle = float(0.5 * (own.min() + others.max()))
             return cls(
                 middle,

@@ -170,9 +170,13 @@ class VerificationResult:
                 "better than a deployed system's; fit it on development trials."
             )
         if self.num_speakers is None:
+            groups = (
+                f", and groups are ranked although they may have fewer than {FEWEST_SPEAKERS} "
+                "speakers"
+            )
             said.append(
-                "The score file does not tell speakers: there are no intervals, and groups are "
-                f"ranked although they may have fewer than {FEWEST_SPEAKERS} speakers."
+                "The score file does not tell speakers: there are no intervals"
+                f"{groups if self.columns else ''}."
             )
         elif self.num_speakers < 2 * FEWEST_SPEAKERS:
             said.append(

@@ -90,7 +90,9 @@ def test_lines_of_groups(tmp_path: Path, capsys) -> None:
         (["--speakers", "TABLE", "--by", "lettre"], "no column 'lettre'. Did you mean letter?"),
         (["--max-gap", "-1"], "--max-gap is a number of points >= 0"),
         (["--target-prior", "1"], "--target-prior must lie between 0 and 1"),
-        (["--num-samples", "0"], "num_samples must be >= 1"),
+        (["--num-samples", "0"], "--num-samples must be >= 1"),
+        (["-o", "TABLE"], "is a file; name a folder for the report"),
+        (["--json", "."], "is a folder; name a file"),
         (["--compare-threshold", "1"], "belong to --compare"),
         (["--compare", "OTHER", "--threshold", "1"], "must come from elsewhere, or neither"),
         (["--data-folder", "x"], "not the folder of a model"),
@@ -170,6 +172,20 @@ def test_a_model(model: Path, tmp_path: Path, capsys) -> None:
     assert call(*given, "--target-prior", 0.5) == 0
     figures = json.loads((tmp_path / "a.json").read_text())["figures"]
     assert figures["threshold"] == pytest.approx(1.5), "of the calibration: 3 / 2"
+
+
+def test_a_model_is_not_asked_before_the_arguments_are_right(model, tmp_path, capsys) -> None:
+    out = tmp_path / "report"
+    given = [model, tmp_path / "trials.txt", "--data-folder", tmp_path / "data", "-o", out]
+    for options, said in (
+        (["--num-samples", "0"], "--num-samples must be >= 1"),
+        (["--speaker-pattern", "(x).*"], "--speaker-pattern is for score files"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["--device", "gpu"], "device 'gpu' is none that torch knows"),
+    ):
+        assert call(*given, *options) == 2
+        assert said in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_a_model_needs_more(model: Path, tmp_path: Path, capsys) -> None:

@@ -62,6 +62,20 @@ def test_score_decision_and_evidence(folder, wavs, capsys) -> None:
     assert third.endswith(f"(log-likelihood ratio {found.log_likelihood_ratio:.2f})")
 
 
+def test_a_decision_against_the_evidence_is_explained(wavs, tmp_path, capsys) -> None:
+    folder = write_speaker_model(tmp_path / "model")
+    calibration = Calibration(scale=1.0, offset=3.0)  # below the prior's log odds of 4.6
+    write_verification(
+        folder, cohort=None, calibration=calibration, threshold=1.6, target_prior=0.01
+    )
+    assert call(folder, wavs[0], wavs[0]) == 0
+    out = capsys.readouterr().out
+    assert "different speakers" in out and "probable with one speaker as with two" in out
+    assert "the threshold assumes one speaker in 1 % of comparisons" in out
+    assert call(folder, wavs[0], wavs[0], "--threshold", "0.5") == 0
+    assert "the threshold assumes" not in capsys.readouterr().out
+
+
 def test_a_check_decides_the_exit_code(folder, wavs, capsys) -> None:
     assert call(folder, wavs[0], wavs[1], "--check") == 0
     assert call(folder, wavs[0], wavs[1], "--threshold", 99) == 0
@@ -135,6 +149,11 @@ def test_other_bad_input(plain, wavs, tmp_path, capsys) -> None:
     ):
         assert call(*arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_not_another_speaker(plain, wavs, capsys) -> None:
+    assert cli.main(["verify", str(plain), *map(str, wavs), "--device", "cuda:99"]) == 2
+    assert "device 'cuda:99' is not there" in capsys.readouterr().err
 
 
 def test_transcribe_names_this_command(plain, wavs, capsys) -> None:

@@ -108,6 +108,15 @@ def test_a_written_table_is_read(tmp_path: Path) -> None:
     assert table.values("accent", ["14"]) == {"14": "us"}
 
 
+def test_padding_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "speakers.csv"
+    path.write_text("speaker , gender\n14 , F \n", encoding="utf-8-sig")
+    assert read_speaker_table(path).values("gender", ["14"]) == {"14": "F"}
+    path.write_text("speaker,gender\n14,F\n14 ,M\n")
+    with pytest.raises(CorpusError, match="line 3: speaker '14' is repeated"):
+        read_speaker_table(path)
+
+
 def test_what_a_table_does_not_have(tmp_path: Path) -> None:
     path = tmp_path / "speakers.csv"
     path.write_text("speaker,gender,accent\n14,F,us\n")
@@ -130,6 +139,12 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
         read_speaker_table(path)
     path.write_text("speaker,gender\n14,F\n14,M\n")
     with pytest.raises(CorpusError, match="line 3: speaker '14' is repeated"):
+        read_speaker_table(path)
+    path.write_text("speaker;gender\n14;F\n")
+    with pytest.raises(CorpusError, match="'speaker;gender' between ';'; write .* with commas"):
+        read_speaker_table(path)
+    path.write_text("speaker,gender,gender\n14,F,M\n")
+    with pytest.raises(CorpusError, match="column 'gender' twice"):
         read_speaker_table(path)
     path.write_bytes(b"speaker,gender\n14,\xff\n")
     with pytest.raises(CorpusError, match="not UTF-8"):

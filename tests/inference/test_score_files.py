@@ -58,6 +58,23 @@ def test_lines_with_groups(tmp_path: Path) -> None:
     assert len(bare) == 2 and bare.enrol_groups is None
 
 
+@pytest.mark.parametrize("names", ["group_a,group_b", "enrol_group,test_group", "group,group"])
+def test_table_with_groups_in_place_of_recordings(tmp_path: Path, names: str) -> None:
+    text = f"label,score,{names}\n1,0.8,f,f\n0,0.1,f,m\n"
+    trials = read_scores(write(tmp_path, "\ufeff" + text.replace(",", "\t")))
+    assert trials.enrol_groups == ["f", "f"] and trials.test_groups == ["f", "m"]
+    swapped = f"{names},score,label\nf,f,0.8,1\nf,m,0.1,0\n"
+    assert read_scores(write(tmp_path, swapped)).test_groups == ["f", "m"]
+
+
+def test_groups_beside_recordings_are_said_to_be_passed_over(tmp_path: Path, caplog) -> None:
+    lines = zip(TABLE.splitlines(), ["group_a,group_b", "f,f", "f,m"], strict=True)
+    text = "".join(f"{line},{groups}\n" for line, groups in lines)
+    with caplog.at_level(logging.WARNING):
+        assert read_scores(write(tmp_path, text)).enrol_groups is None
+    assert "group_a, group_b) are passed over" in caplog.text
+
+
 def test_repeated_trial_is_counted_once(tmp_path: Path, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         trials = read_scores(write(tmp_path, TABLE + "1,0.9,a/1/1,a/2/1\n1,0.9,a/2/1,a/1/1\n"))
@@ -81,6 +98,8 @@ def test_repeated_trial_is_counted_once(tmp_path: Path, caplog) -> None:
         ("label,scores,enrol,test\n1,1,a,a\n", "lacks score and has 'scores' .did you mean score"),
         ("label,score,enrol\n1,1,a/1\n", "lacks test"),
         ("label,score,score\n1,1,2\n", "has 'score' twice"),
+        ("label,score,group_a\n1,1,f\n", "has 1 columns of groups .group_a.; it takes two"),
+        ("label,score,group_a,group_b\n1,1,a/1,a/2\n", "fields 3 and 4 look like recordings"),
         ("label|score|enrol|test\n1|1|a|a\n", "has 1 fields; a score file has"),
         ("1 0.5 a/1/1 a/2/1\n0 0.1 a/1/1 b/1/1\n", "look like recordings .* header"),
         ("0.5 1 f f\n", "label '0.5' is neither"),

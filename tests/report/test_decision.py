@@ -27,6 +27,8 @@ def test_scores_that_do_not_overlap_have_a_threshold_and_no_calibration() -> Non
     decision = Decision.fitted_on(apart, target_prior=0.01)
     assert decision.threshold == pytest.approx(0.5) and decision.calibration is None
     assert "do not overlap" in decision.origin
+    touching = ScoredTrials("dev", np.array([0.1, 0.7, 0.7]), np.array([False, False, True]))
+    assert Decision.fitted_on(touching, target_prior=0.01).threshold == 0.7
 
 
 def test_refused() -> None:

@@ -151,6 +151,11 @@ def test_without_speakers_there_are_no_intervals(tmp_path: Path, trials: ScoredT
     page = " ".join(parse(verification_page(found)).text.split())
     assert "does not tell speakers" in page and "chosen on these very trials" in page
     assert "calibrated scores" not in page and "there are no intervals" in page
+    assert "groups are ranked although" in page
+    (tmp_path / "mine.txt").write_text("".join(" ".join(r.split()[:2]) + "\n" for r in rows))
+    bare = read_scores(tmp_path / "mine.txt")
+    (_, caution) = measure_verification(bare, Decision.of_these(bare), settings=SETTINGS).cautions
+    assert caution == "The score file does not tell speakers: there are no intervals."
     with pytest.raises(ValueError, match="does not tell who speaks, so no speaker"):
         measure_verification(bare, DECISION, columns={"letter": {}})
     with pytest.raises(ValueError, match="does not tell who speaks, so differences"):
