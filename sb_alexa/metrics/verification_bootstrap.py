@@ -299,9 +299,10 @@ class _Speakers:
         for code, group in enumerate(kinds):
             inside = np.flatnonzero((enrol == code) & (test == code))
             if inside.size:
-                both = 0 < self.is_target[inside].sum() < inside.size
-                members = np.union1d(self.enrol[inside], self.test[inside])
-                found[group] = (inside, bool(both and members.size >= FEWEST_SPEAKERS))
+                own = inside[self.is_target[inside]]
+                both = 0 < own.size < inside.size
+                enough = np.unique(self.enrol[own]).size >= FEWEST_SPEAKERS
+                found[group] = (inside, bool(both and enough))
         return found
 
     def system(

@@ -36,6 +36,8 @@ class GroupErrors:
         Its name.
     num_speakers : int | None
         Speakers in these trials; None where the caller does not know them.
+    num_target_speakers : int | None
+        Those of them that target trials are about: false non-matches are theirs alone.
     counts : VerificationCounts
         Decisions at the shared threshold.
     equal_error : OperatingPoint | None
@@ -44,6 +46,7 @@ class GroupErrors:
 
     group: str
     num_speakers: int | None
+    num_target_speakers: int | None
     counts: VerificationCounts
     equal_error: OperatingPoint | None
 
@@ -56,9 +59,10 @@ class GroupErrors:
     def is_ranked(self) -> bool:
         """Whether it counts as worst, best and in the spread, or is merely shown.
 
-        It does with both kinds of trials and at least 10 speakers, or an unknown number of them.
+        It does with both kinds of trials and target trials of at least 10 speakers, or of an
+        unknown number of them.
         """
-        few = self.num_speakers is not None and self.num_speakers < FEWEST_SPEAKERS
+        few = self.num_target_speakers is not None and self.num_target_speakers < FEWEST_SPEAKERS
         return self.equal_error is not None and not few
 
 
@@ -208,8 +212,11 @@ def errors_by_group(
             continue
         both = 0 < targets[inside].sum() < inside.sum()
         own = equal_error_rate(values[inside], targets[inside]) if both else None
-        speakers = _count_distinct(enrol_speakers, test_speakers, inside)
-        groups.append(GroupErrors(name, speakers, counts(inside), own))
+        speakers, target_speakers = (
+            _count_distinct(enrol_speakers, test_speakers, chosen)
+            for chosen in (inside, inside & targets)
+        )
+        groups.append(GroupErrors(name, speakers, target_speakers, counts(inside), own))
     if not groups:
         raise ValueError(
             f"none of {len(values)} trials has both speakers in one group ({len(names)} groups are "

@@ -184,7 +184,7 @@ class VerificationResult:
             )
         if any(column.has_small_groups for column in self.columns):
             said.append(
-                f"Groups marked * have fewer than {FEWEST_SPEAKERS} speakers or trials of one kind "
-                "only: they are shown, and count neither as worst nor as best."
+                f"Groups marked * have target trials of fewer than {FEWEST_SPEAKERS} speakers, or "
+                "trials of one kind only: they are shown, and count neither as worst nor as best."
             )
         return said

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb_alexa.metrics.verification import VerificationCounts, equal_error_rate, error_rates_at
+from sb_alexa.metrics.verification_bootstrap import DrawSettings, bootstrap_verification
 from sb_alexa.metrics.verification_groups import GroupReport, errors_by_group, spread_of
 
 
@@ -85,6 +87,36 @@ def test_small_groups_are_shown_but_not_ranked() -> None:
     assert {report.eer_spread.worst, report.eer_spread.best} == {"f", "m"}
     worst = max(report.groups, key=lambda one: one.equal_error.rate if one.equal_error else 0)
     assert worst.group == "tiny"
+
+
+def test_impostors_do_not_make_a_group_large_enough() -> None:
+    """Twelve speakers meet, but all target trials are of one: FNMR is that of a single voice."""
+    speakers = [f"s{number:02d}" for number in range(12)]
+    pairs = [(speakers[0], speakers[0])] * 20 + list(combinations(speakers, 2))
+    enrolled, tested = [one for one, _ in pairs], [other for _, other in pairs]
+    same = np.array([one == other for one, other in pairs])
+    scores = np.random.default_rng(0).normal(size=len(pairs)) + same
+    report = errors_by_group(
+        scores,
+        same,
+        ["a"] * len(pairs),
+        ["a"] * len(pairs),
+        threshold=0.5,
+        enrol_speakers=enrolled,
+        test_speakers=tested,
+    )
+    (group,) = report.groups
+    assert (group.num_speakers, group.num_target_speakers, group.is_ranked) == (12, 1, False)
+    estimates = bootstrap_verification(
+        scores,
+        same,
+        enrolled,
+        tested,
+        threshold=0.5,
+        columns={"group": dict.fromkeys(speakers, "a")},
+        settings=DrawSettings(num_samples=2),
+    )
+    assert not estimates.columns["group"].groups[0].is_ranked
 
 
 def test_spreads_are_of_the_ranked_groups() -> None:

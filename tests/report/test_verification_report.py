@@ -106,7 +106,7 @@ def test_tables(result: VerificationResult) -> None:
     assert re.search(r"\| few \* +\| +4 \| +\d+ \| +\d", text)
     assert "Fewer than two groups can be ranked: no gap." in text
     assert "## mine minus theirs" in text and "fitted on development trials (dev: " in text
-    assert "Note: Groups marked * have fewer than 10 speakers" in text
+    assert "Note: Groups marked * have target trials of fewer than 10 speakers" in text
     rows = [line for line in text.splitlines() if line.startswith("| between groups")]
     assert len(rows) == 2 and all(row.count("–") == 3 for row in rows), "no target trials there"
 
