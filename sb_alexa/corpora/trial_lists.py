@@ -111,6 +111,14 @@ def read_trials(path: Path) -> list[Trial]:
             len(repeated),
             name_some(repeated),
         )
+    alone = [trial.enrol for trial in trials if trial.enrol == trial.test]
+    if alone:
+        logger.warning(
+            "%s compares %d recordings with themselves, which no system gets wrong: %s",
+            path,
+            len(alone),
+            name_some(alone),
+        )
     num_targets = sum(trial.is_target for trial in trials)
     if not 0 < num_targets < len(trials):
         raise CorpusError(

@@ -49,6 +49,15 @@ def test_labels_agree_with_the_speakers(line: str, message: str) -> None:
         parse_trial_line(line)
 
 
+def test_a_recording_against_itself_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "trials.txt"
+    path.write_text("1 a/s/1.wav a/s/1.wav\n0 a/s/1.wav b/s/1.wav\n")
+    assert len(read_trials(path)) == 2
+    assert "compares 1 recordings with themselves" in caplog.text and "a/s/1" in caplog.text
+
+
 def test_suffixes_and_spaces_do_not_matter() -> None:
     lines = ["1 a/s/1.wav a/t/2.wav", "1\ta/s/1.flac  a/t/2.m4a\r\n", "1 a/s/1 a/t/2"]
     assert {parse_trial_line(line) for line in lines} == {Trial(True, "a/s/1", "a/t/2")}
