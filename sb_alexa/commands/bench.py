@@ -11,6 +11,7 @@ from types import ModuleType
 BENCHMARKS = {
     "amortized": "arbitrators: operations and time saved, errors over thresholds, live streams",
     "amortized-training": "whether arbitrators learn where to save: against dense and random gates",
+    "audit-statistics": "whether intervals and tests of a fairness audit keep their promises",
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
     "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",
     "speaker-step": "what losses and adversary add to a training step of speaker verification",
