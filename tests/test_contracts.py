@@ -65,6 +65,7 @@ CASES = [
         "global_normalization",
         "!new:sb_alexa.nn.feature_normalization.GlobalNormalization {num_features: 4}",
     ),
+    Case("cohort_input", "!new:sb_alexa.nn.cohort_input.CohortInput {num_features: 4}"),
     Case("lstm", "!new:sb_alexa.nn.lstm.StreamingLSTM {input_size: 6, hidden_size: 8}"),
     Case(
         "lstm_block",

@@ -20,6 +20,7 @@ ALLOWED_CONSTRUCTORS = frozenset(
         "sb_alexa.multitalker.turn_tokens.TurnTokens",
         "sb_alexa.nn.causal_conv.CausalConv1d",
         "sb_alexa.nn.causal_conv2d.CausalConv2d",
+        "sb_alexa.nn.cohort_input.CohortInput",
         "sb_alexa.nn.feature_normalization.GlobalNormalization",
         "sb_alexa.nn.feed_forward_arbitrator.FeedForwardArbitrator",
         "sb_alexa.nn.frame_stacking.FrameStacking",

@@ -125,7 +125,7 @@ class BatchPlan:
             noise = torch.rand(len(durations), generator=generator, dtype=torch.float64)
             keys = durations * (0.8 + 0.4 * noise)
         order = torch.argsort(keys, descending=True, stable=True).tolist()
-        plan = self._cut(order, durations_s)
+        plan = self.cut(order, durations_s)
         if self.shuffle:
             plan = [plan[i] for i in torch.randperm(len(plan), generator=generator).tolist()]
         return plan
@@ -147,7 +147,21 @@ class BatchPlan:
             return self.durations_s
         return self.durations_s.of_epoch(epoch)
 
-    def _cut(self, order: Sequence[int], durations_s: Sequence[float]) -> list[list[int]]:
+    def cut(self, order: Sequence[int], durations_s: Sequence[float]) -> list[list[int]]:
+        """Cut a sequence of utterances into batches within the limits.
+
+        Arguments
+        ---------
+        order : sequence of int
+            Utterance numbers; neighbours share a batch.
+        durations_s : sequence of float
+            Seconds of each utterance, by its number.
+
+        Returns
+        -------
+        list of list of int
+            Utterance numbers in the order given.
+        """
         limit = math.inf if self.max_batch_seconds is None else self.max_batch_seconds
         plan: list[list[int]] = [[]]
         longest = 0.0

@@ -30,6 +30,7 @@ from tqdm import tqdm
 from sb_alexa.training.batching import ShardedBatchSampler, derive_seed
 from sb_alexa.training.checkpointing import AtomicCheckpointer, load_strictly
 from sb_alexa.training.dataio import SpeechBatch
+from sb_alexa.training.fine_tuning import FineTuning
 from sb_alexa.training.interruption import StopRequest, TrainingStopped
 from sb_alexa.training.processes import (
     StepStatus,
@@ -113,6 +114,7 @@ class Experiment(sb.Brain):
         self.last_step_applied = True
         self.seconds_training = 0.0
         self.stop = StopRequest()
+        self.fine_tuning: FineTuning | None = None
         self._valid_set: Any = None
 
     # ---- the loop over one epoch
@@ -146,6 +148,8 @@ class Experiment(sb.Brain):
             self.loss_sum, self.loss_count = 0.0, 0
         self.on_stage_start(sb.Stage.TRAIN, epoch)
         self.modules.train()
+        if self.fine_tuning is not None:
+            self.fine_tuning.keep_frozen()
         self.zero_grad(set_to_none=True)
         sampler = train_set.batch_sampler
         if not isinstance(sampler, ShardedBatchSampler):
@@ -263,7 +267,7 @@ class Experiment(sb.Brain):
             loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
         status = agree_on_step(loss, len(batch), self.stop.requested)
         if status.finite:
-            self.scaler.scale(loss * len(batch)).backward()
+            self.scaler.scale(self._regularized(loss) * len(batch)).backward()
             self.pending_count += status.count
             self.loss_sum += status.loss_sum
             self.loss_count += status.count
@@ -277,6 +281,12 @@ class Experiment(sb.Brain):
                 self._report_nonfinite("gradient", batch)
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return status
+
+    def _regularized(self, loss: Tensor) -> Tensor:
+        """What is descended; the loss that is logged is the one without a penalty."""
+        return (
+            loss if self.fine_tuning is None else self.fine_tuning.regularized(loss, self.modules)
+        )
 
     def optimizers_step(self) -> None:
         """Average, clip and apply the gradients; all processes drop a non-finite one together."""

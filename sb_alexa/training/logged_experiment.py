@@ -94,7 +94,7 @@ class LoggedExperiment(Experiment):
 
     def training_figures(self, *, end_of_epoch: bool) -> dict[str, Any]:
         """What the log tells of training beside the loss; the same on every process."""
-        return {}
+        return {} if self.fine_tuning is None else dict(self.fine_tuning.figures())
 
     def log_validation(self, figures: dict[str, float], epoch: int | None) -> None:
         """Write the figures of a validation and save a checkpoint with its error rate."""

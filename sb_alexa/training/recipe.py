@@ -89,6 +89,7 @@ def run_recipe(argv: list[str], task: RecipeTask[P]) -> RecipeResult:
         load_pretrained(hparams["modules"], hparams["pretrained_folder"])
     experiment = _experiment(task, prepared, configuration, hparams, folder)
     try:
+        task.before_fit(experiment, prepared)
         _train(experiment, task, prepared)
     except TrainingStopped as stopped:
         logger.info("%s", stopped)

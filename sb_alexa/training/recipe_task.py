@@ -54,6 +54,9 @@ class RecipeTask(ABC, Generic[P]):
         """Objects that checkpoints hold beside the modules, by name."""
         return {}
 
+    def before_fit(self, experiment: Any, prepared: P) -> None:
+        """Called with the weights that training starts from, before a checkpoint is loaded."""
+
     @abstractmethod
     def train_loader(self, experiment: Any, prepared: P) -> DataLoader[Any]:
         """Batches of training, over a `ShardedBatchSampler`."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import speechbrain as sb
+import torch
+from torch import Tensor
 
 from sb_alexa.corpora.stamp import replaced_atomically
 from sb_alexa.metrics.bootstrap import bootstrap_interval
 from sb_alexa.metrics.error_rate import ErrorCounts, word_errors
 from sb_alexa.metrics.gate_statistics import GateCounts
+from sb_alexa.nn.cohort_input import CohortInput
 from sb_alexa.training.dataio import SpeechBatch
 from sb_alexa.training.word_piece_experiment import WordPieceExperiment
 from sb_alexa.transducer.hypothesis import Hypothesis
@@ -49,9 +55,55 @@ class RecognitionExperiment(WordPieceExperiment):
 
     Arguments
     ---------
+    cohort_speakers : collection of str | None
+        Speakers of cohort 1, all others being of cohort 0, for features with a `CohortInput`.
     **kwargs : object
         See `WordPieceExperiment`.
+
+    Raises
+    ------
+    ValueError
+        If the features have a `CohortInput` and nobody said who is in the cohort.
     """
+
+    def __init__(self, *, cohort_speakers: Collection[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cohort_speakers = cohort_speakers
+        features = getattr(self.modules, "features", None)
+        parts = [] if features is None else features.modules()
+        inputs = [part for part in parts if isinstance(part, CohortInput)]
+        self.cohort_input = inputs[0] if inputs else None
+        if inputs and cohort_speakers is None:
+            raise ValueError(
+                "the features have a cohort input: name the speakers of the cohort in "
+                "cohort_speakers"
+            )
+
+    def with_cohorts(self, features: Tensor, batch: SpeechBatch, stage: sb.Stage) -> Tensor:
+        """Tell a model with a cohort input whose speech it hears.
+
+        Arguments
+        ---------
+        features : Tensor
+            (B, T, F), masked already.
+        batch : SpeechBatch
+            The utterances they belong to.
+        stage : Stage
+            In evaluation cohorts stay unknown unless `hparams.cohort_in_evaluation`.
+
+        Returns
+        -------
+        Tensor
+            (B, T, F); unchanged for a model without a cohort input.
+        """
+        if self.cohort_input is None or self.cohort_speakers is None:
+            return features
+        if stage != sb.Stage.TRAIN and not self.hparams.cohort_in_evaluation:
+            return features
+        members = [utterance.speaker in self.cohort_speakers for utterance in batch.utterances]
+        return self.cohort_input.tell(
+            features, torch.tensor(members, device=features.device).long()
+        )
 
     def record(
         self,

@@ -11,14 +11,25 @@ from torch.utils.data import DataLoader
 
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech
 from sb_alexa.corpora.manifest import Utterance, read_manifest
-from sb_alexa.training.batching import ShardedBatchSampler
-from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, speech_loader
+from sb_alexa.inference.model_folder import WORD_PIECES
+from sb_alexa.training.batching import BatchPlan, GlobalPlan, ShardedBatchSampler
+from sb_alexa.training.cohort_plan import CohortSampling
+from sb_alexa.training.cohort_speakers import read_cohort_speakers
+from sb_alexa.training.dataio import SpeechBatch, SpeechDataset, collate, speech_loader
+from sb_alexa.training.fine_tuning_setup import start_fine_tuning
 from sb_alexa.training.processes import rank_and_size
 from sb_alexa.training.recipe_task import batch_plan, required
 from sb_alexa.training.recognition import RecognitionExperiment
 from sb_alexa.training.recognition_task import RECOGNITION_KEYS, RecognitionTask
 
 logger = logging.getLogger(__name__)
+
+COHORT_KEYS = frozenset(
+    {
+        "cohort_speakers", "cohort_names", "cohort_sampling", "cohort_in_evaluation", "elastic",
+        "frozen_modules",
+    }
+)  # fmt: skip
 
 
 class SpeechTask(RecognitionTask[PreparedLibriSpeech]):
@@ -40,7 +51,7 @@ class SpeechTask(RecognitionTask[PreparedLibriSpeech]):
         known_keys: Iterable[str] = (),
     ) -> None:
         self.experiment_class = experiment_class
-        self.known_keys = RECOGNITION_KEYS.union(known_keys)
+        self.known_keys = RECOGNITION_KEYS.union(COHORT_KEYS, known_keys)
         self._prepare = prepare
 
     def prepare(self, values: dict[str, Any]) -> PreparedLibriSpeech:
@@ -49,18 +60,53 @@ class SpeechTask(RecognitionTask[PreparedLibriSpeech]):
     def speech(self, prepared: PreparedLibriSpeech) -> PreparedLibriSpeech:
         return prepared
 
+    def experiment_arguments(
+        self, prepared: PreparedLibriSpeech, hparams: dict[str, Any]
+    ) -> dict[str, Any]:
+        speakers = None
+        if hparams["cohort_speakers"] is not None:
+            speakers = read_cohort_speakers(
+                hparams["cohort_speakers"],
+                hparams["cohort_names"],
+                speakers_csv=prepared.speakers_csv,
+            )
+        elif hparams["cohort_sampling"] is not None:
+            raise ValueError(
+                "cohort_sampling favours a cohort of speakers; name them in cohort_speakers"
+            )
+        return {**super().experiment_arguments(prepared, hparams), "cohort_speakers": speakers}
+
+    def before_fit(self, experiment: RecognitionExperiment, prepared: PreparedLibriSpeech) -> None:
+        h = experiment.hparams
+        if h.elastic is None and not h.frozen_modules:
+            return
+        _check_word_pieces(h.pretrained_folder, required(prepared.tokenizer_model))
+        utterances = _train_utterances(experiment, prepared)
+        start_fine_tuning(
+            experiment,
+            _dataset(experiment, utterances),
+            ids=[utterance.id for utterance in utterances],
+            collate_fn=collate,
+            elastic=h.elastic,
+            frozen_modules=h.frozen_modules,
+            pretrained_folder=h.pretrained_folder,
+            folder=experiment.log.folder,
+        )
+
     def train_loader(
         self, experiment: RecognitionExperiment, prepared: PreparedLibriSpeech
     ) -> DataLoader[SpeechBatch]:
         h = experiment.hparams
-        utterances = read_manifest(required(prepared.train_csv), prepared.data_root)
-        return _speech_loader(
-            experiment,
-            shorter_than(utterances, h.max_utterance_seconds),
+        utterances = _train_utterances(experiment, prepared)
+        plan = batch_plan(
+            tuple(utterance.duration_s for utterance in utterances),
+            h.seed,
             shuffle=True,
             batch_size=h.batch_size,
             max_batch_seconds=h.max_batch_seconds,
         )
+        dataset = _dataset(experiment, utterances, cached=h.cache_audio)
+        return _loader(experiment, dataset, _favouring(experiment, plan, utterances))
 
     def valid_set(
         self, experiment: RecognitionExperiment, prepared: PreparedLibriSpeech
@@ -91,40 +137,71 @@ def shorter_than(utterances: list[Utterance], seconds: float | None) -> list[Utt
     return kept
 
 
+def _train_utterances(
+    experiment: RecognitionExperiment, prepared: PreparedLibriSpeech
+) -> list[Utterance]:
+    utterances = read_manifest(required(prepared.train_csv), prepared.data_root)
+    return shorter_than(utterances, experiment.hparams.max_utterance_seconds)
+
+
+def _favouring(
+    experiment: RecognitionExperiment, plan: BatchPlan, utterances: Sequence[Utterance]
+) -> GlobalPlan:
+    """The plan in which the cohort comes as often as `cohort_sampling` wants it."""
+    sampling: CohortSampling | None = experiment.hparams.cohort_sampling
+    if sampling is None:
+        return plan
+    members = experiment.cohort_speakers
+    assert members is not None, "experiment_arguments reads them"
+    in_cohort = [utterance.speaker in members for utterance in utterances]
+    speakers = {utterance.speaker for utterance in utterances}
+    logger.info(
+        "the cohort has %d of %d training utterances and %d of %d speakers",
+        sum(in_cohort), len(in_cohort), len(speakers & set(members)), len(speakers),
+    )  # fmt: skip
+    return sampling.plan(plan, in_cohort)
+
+
+def _check_word_pieces(pretrained_folder: str | Path | None, word_pieces: Path) -> None:
+    """The labels of a model that is held must mean what they meant when it was trained."""
+    if pretrained_folder is None:
+        return
+    path = Path(pretrained_folder) / WORD_PIECES
+    if path.is_file() and path.read_bytes() != word_pieces.read_bytes():
+        raise ValueError(
+            f"the word pieces of pretrained_folder={pretrained_folder} are not those of this "
+            "training, so its labels mean something else; prepare the same train_splits with the "
+            "same num_word_pieces, and choose the cohort by cohort_speakers"
+        )
+
+
 def _evaluation_loader(
     experiment: RecognitionExperiment, csv: Path, prepared: PreparedLibriSpeech
 ) -> DataLoader[SpeechBatch]:
-    return _speech_loader(
-        experiment,
-        read_manifest(csv, prepared.data_root),
+    utterances = read_manifest(csv, prepared.data_root)
+    plan = batch_plan(
+        tuple(utterance.duration_s for utterance in utterances),
+        experiment.hparams.seed,
         shuffle=False,
         batch_size=experiment.hparams.batch_size_valid,
     )
+    return _loader(experiment, _dataset(experiment, utterances), plan)
 
 
-def _speech_loader(
-    experiment: RecognitionExperiment,
-    utterances: Sequence[Utterance],
-    *,
-    shuffle: bool,
-    batch_size: int,
-    max_batch_seconds: float | None = None,
-) -> DataLoader[SpeechBatch]:
-    h = experiment.hparams
-    rank, size = rank_and_size()
-    durations_s = tuple(utterance.duration_s for utterance in utterances)
-    plan = batch_plan(
-        durations_s,
-        h.seed,
-        shuffle=shuffle,
-        batch_size=batch_size,
-        max_batch_seconds=max_batch_seconds,
-    )
-    dataset = SpeechDataset(
+def _dataset(
+    experiment: RecognitionExperiment, utterances: Sequence[Utterance], *, cached: bool = False
+) -> SpeechDataset:
+    return SpeechDataset(
         utterances,
         encode=experiment.word_pieces.encode,
-        sample_rate=h.sample_rate,
-        cache_audio=h.cache_audio and shuffle,
+        sample_rate=experiment.hparams.sample_rate,
+        cache_audio=cached,
     )
+
+
+def _loader(
+    experiment: RecognitionExperiment, dataset: SpeechDataset, plan: GlobalPlan
+) -> DataLoader[SpeechBatch]:
+    rank, size = rank_and_size()
     sampler = ShardedBatchSampler(plan, rank=rank, num_processes=size)
-    return speech_loader(dataset, sampler, num_workers=h.num_workers)
+    return speech_loader(dataset, sampler, num_workers=experiment.hparams.num_workers)

@@ -34,5 +34,6 @@ class WordPieceExperiment(LoggedExperiment):
 
     def training_figures(self, *, end_of_epoch: bool) -> dict[str, Any]:
         """Utterances with more labels than frames, whose CTC loss was left out."""
+        figures = super().training_figures(end_of_epoch=end_of_epoch)
         dropped = sum(gather_lists([self.dropped_ctc_terms])) if end_of_epoch else 0
-        return {"dropped_ctc_terms": dropped} if dropped else {}
+        return {**figures, "dropped_ctc_terms": dropped} if dropped else figures

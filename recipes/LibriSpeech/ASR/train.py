@@ -52,6 +52,7 @@ class TransducerASR(GatedRecognitionExperiment):
         num_frames = self.modules.features.num_outputs(batch.num_samples)
         if stage == Stage.TRAIN and self.hparams.spec_augment is not None:
             features = self.hparams.spec_augment(features, num_frames)
+        features = self.with_cohorts(features, batch, stage)
         encoder_out, gates = self.encode(features, num_frames, stage)  # (B, T', C)
         num_frames = self.modules.encoder.num_outputs(num_frames)
         return TransducerOutput(batch, encoder_out, num_frames, gates)
