@@ -99,7 +99,7 @@ def draw_several(
     -------
     >>> rng = np.random.default_rng(2)
     >>> draw_several(CommandGrammar(), "train", rng, most=2)
-    'call helen on friday evening'
+    "wake me up at two o'clock on wednesday play some country music in the office"
     """
     number = int(rng.integers(1, most, endpoint=True)) if most > 1 else 1
     return " ".join(source.draw(partition, rng) for _ in range(number))
