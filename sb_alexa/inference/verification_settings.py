@@ -186,7 +186,7 @@ def read_verification(folder: str | os.PathLike[str]) -> VerificationSettings | 
     if not isinstance(content, dict):
         raise ModelFolderError(f"{path}: not a JSON object with {', '.join(_KEYS)}")
     weights = _digest_of_weights(folder)
-    if content.get("weights", weights) != weights:
+    if content.get("weights") != weights:
         raise ModelFolderError(_other_weights(path))
     try:
         return _settings(content, folder, weights)
@@ -242,7 +242,7 @@ def _read_cohort(folder: Path, weights: str) -> Tensor:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("weights", weights) != weights:
+            if (file.metadata() or {}).get("weights") != weights:
                 raise ModelFolderError(_other_weights(path))
             cohort = file.get_tensor("cohort")
     except SafetensorError as error:
@@ -279,6 +279,6 @@ def _digest_of_weights(folder: Path) -> str:
 
 def _other_weights(path: Path) -> str:
     return (
-        f"{path} was measured with other weights than {WEIGHTS}; evaluate the model again, or "
-        "remove the file"
+        f"{path} names no weights or others than {WEIGHTS}, so its figures may be another model's; "
+        "evaluate the model again, or remove the file"
     )

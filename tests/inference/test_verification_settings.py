@@ -67,15 +67,23 @@ def test_what_need_not_be_there(folder: Path) -> None:
 def test_settings_of_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     old_cohort = (folder / COHORT).read_bytes()
     (folder / WEIGHTS).write_bytes(b"other weights")
-    with pytest.raises(ModelFolderError, match=r"verification\.json was measured with other"):
+    with pytest.raises(ModelFolderError, match=r"verification\.json names no weights or others"):
         read_verification(folder)
     write_verification(folder, cohort=torch.ones(5, 2), **NUMBERS)
     (folder / COHORT).write_bytes(old_cohort)
-    with pytest.raises(ModelFolderError, match=r"cohort\.safetensors was measured with other"):
+    with pytest.raises(ModelFolderError, match=r"cohort\.safetensors names no weights or others"):
         read_verification(folder)
     (folder / WEIGHTS).unlink()
     with pytest.raises(ModelFolderError, match=f"it lacks {WEIGHTS}"):
         write_verification(folder, cohort=None, calibration=None, threshold=1.0, target_prior=0.1)
+
+
+def test_settings_that_name_no_weights_are_refused(folder: Path) -> None:
+    content = json.loads((folder / VERIFICATION).read_text())
+    del content["weights"]
+    (folder / VERIFICATION).write_text(json.dumps(content))
+    with pytest.raises(ModelFolderError, match=r"verification\.json names no weights or others"):
+        read_verification(folder)
 
 
 @pytest.mark.parametrize(
