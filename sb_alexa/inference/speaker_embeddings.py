@@ -184,6 +184,39 @@ def extract_embeddings(
     return SpeakerEmbeddings(names, values)
 
 
+def check_recordings(
+    utterances: Sequence[Utterance], *, sample_rate: int, num_workers: int = 0
+) -> None:
+    """Read recordings to find out early which cannot be embedded, before a training of hours.
+
+    Under torchrun each process reads a share.
+
+    Arguments
+    ---------
+    utterances : sequence of Utterance
+        The same on every process.
+    sample_rate : int
+        Samples per second that the encoder reads.
+    num_workers : int
+        Processes that read ahead; 0 reads in this one.
+
+    Raises
+    ------
+    ValueError
+        If recordings are missing, damaged, empty or silent; names them.
+    """
+    rank, num_processes = rank_and_size()
+    batches = plan_batches(
+        [utterance.duration_s for utterance in utterances], sample_rate=sample_rate, batch_size=32
+    )
+    mine = share_batches(batches, num_processes)[rank]
+    dataset = RecordingDataset(utterances, mine, sample_rate=sample_rate)
+    loader: DataLoader[ReadBatch] = DataLoader(dataset, batch_size=None, num_workers=num_workers)
+    bad = gather_lists([found for batch in loader for found in batch.bad])
+    if bad:
+        raise ValueError(_said(bad, [utterance.id for utterance in utterances]))
+
+
 def _embed(
     encoder: nn.Module,
     loader: DataLoader[ReadBatch],
@@ -205,16 +238,20 @@ def _embed(
         bar.update(batch.seconds)
     bad = gather_lists(bad)
     if bad:
-        listed = name_some([f"{names[row]} ({reason})" for row, reason in sorted(bad)])
-        raise ValueError(
-            f"{len(bad)} of {len(names)} recordings cannot be embedded: {listed}; repair them or "
-            "leave them out"
-        )
+        raise ValueError(_said(bad, names))
     found = gather_lists(found)
     values = torch.empty(len(names), found[0][1].shape[1])
     for rows, embedded in found:
         values[list(rows)] = embedded
     return values
+
+
+def _said(bad: Sequence[tuple[int, str]], names: Sequence[str]) -> str:
+    listed = name_some([f"{names[row]} ({reason})" for row, reason in sorted(bad)])
+    return (
+        f"{len(bad)} of {len(names)} recordings cannot be embedded: {listed}; repair them or leave "
+        "them out"
+    )
 
 
 def _embed_group(

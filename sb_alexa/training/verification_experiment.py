@@ -20,7 +20,11 @@ from sb_alexa.corpora.trial_lists import Trial, speaker_of
 from sb_alexa.fairness.speaker_batch import SpeakerBatch
 from sb_alexa.fairness.weight_statistics import GroupWeights, WeightStatistics
 from sb_alexa.inference.scored_trials import ScoredTrials
-from sb_alexa.inference.speaker_embeddings import SpeakerEmbeddings, extract_embeddings
+from sb_alexa.inference.speaker_embeddings import (
+    SpeakerEmbeddings,
+    check_recordings,
+    extract_embeddings,
+)
 from sb_alexa.inference.trial_scoring import score_trials
 from sb_alexa.inference.verification_settings import VerificationSettings
 from sb_alexa.metrics.score_normalization import speaker_means
@@ -125,7 +129,19 @@ class VerificationExperiment(LoggedExperiment):
 
     def on_fit_start(self) -> None:
         self.hparams.reweighting.prepare(self.device)
+        self._check_recordings()
         super().on_fit_start()
+
+    def _check_recordings(self) -> None:
+        """Read what is embedded after an epoch, or after the last, while nothing is lost yet."""
+        embedded = [*self.cohort]
+        if self.development is not None:
+            embedded += self.development.utterances
+        check_recordings(
+            embedded,
+            sample_rate=self.hparams.sample_rate,
+            num_workers=self.hparams.num_workers,
+        )
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         super().on_stage_start(stage, epoch)

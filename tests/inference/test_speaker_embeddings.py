@@ -15,7 +15,11 @@ from torch import Tensor, nn
 
 from sb_alexa.corpora.manifest import Utterance
 from sb_alexa.inference.audio_sources import read_recording
-from sb_alexa.inference.speaker_embeddings import SpeakerEmbeddings, extract_embeddings
+from sb_alexa.inference.speaker_embeddings import (
+    SpeakerEmbeddings,
+    check_recordings,
+    extract_embeddings,
+)
 from tests.tiny_speaker_model import tiny_speaker_encoder, write_recordings
 
 LENGTHS = {"a/s/1": 8000, "a/s/2": 6000, "b/s/1": 8000, "b/t/1": 8000, "c/s/1": 7000}
@@ -104,6 +108,11 @@ def test_all_bad_recordings_are_named(utterances: list[Utterance], tmp_path: Pat
     assert "nowhere.wav: missing" in message
     assert not any(f"{u.id} (" in message for u in utterances)
     assert not cache.exists()
+    # A look at the recordings alone finds all but what is too short for this encoder.
+    with pytest.raises(ValueError, match="3 of 9 recordings cannot be embedded: ") as error:
+        check_recordings([*utterances, *bad], sample_rate=16000)
+    assert "x/s/0 (is silent" in str(error.value) and "nowhere.wav: missing" in str(error.value)
+    check_recordings(utterances, sample_rate=16000)
 
 
 def test_a_corpus_of_bad_recordings_is_given_up_early(utterances: list[Utterance]) -> None:

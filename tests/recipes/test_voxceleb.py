@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,3 +200,17 @@ def test_bad_input_is_named(
     done = recipe("mini", corpus, tmp_path, **options)
     assert done.returncode != 0
     assert message in output_of(done)
+
+
+def test_silence_is_found_before_training(corpus: Path, tmp_path: Path) -> None:
+    voices = tmp_path / "voices"
+    shutil.copytree(corpus, voices)
+    # Of everybody, for the development speakers are drawn by lot.
+    silent = [voices / "wav" / one / "s3" / "00001.wav" for one in TRAIN]
+    for path in silent:
+        soundfile.write(path, np.zeros(12000), 16000)
+    done = recipe("mini", voices, tmp_path / "run", cohort_utterances_per_speaker=5)
+    assert done.returncode != 0
+    assert "recordings cannot be embedded: " in output_of(done)
+    assert "/s3/00001 (is silent: all samples are equal)" in output_of(done)
+    assert not any(event["event"] == "train" for event in read_events(tmp_path / "run"))
