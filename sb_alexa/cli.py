@@ -22,6 +22,7 @@ COMMANDS = {
     "transcribe": "transcribe audio files, a microphone or raw samples, offline or streaming",
     "verify": "say whether two recordings have the same speaker",
     "score": "error rates of speaker verification, overall and by group of speakers",
+    "audit": "whom a recogniser serves worse, by group, region or voice, from any transcripts",
     "export": "write one streaming step of a trained model as ONNX",
     "gates": "show what a gated model computes, for a recording or by group of speakers",
     "corpus": "write synthetic speech, or meetings of recordings, in the layout of a real corpus",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "circle", "line", "rect", "polyline", "polygon"}
+VOID = {"meta", "br", "circle", "line", "rect", "polyline", "polygon"}
 
 
 class Balanced(HTMLParser):

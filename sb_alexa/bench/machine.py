@@ -111,7 +111,10 @@ def _repeat(function: Callable[[], object], seconds: float) -> list[float]:
 
 @dataclass(frozen=True)
 class _Clocks:
-    """Wall clock, computing time of this process and, where known, of the machine, in s."""
+    """Wall clock, computing time of this process and, where known, of the machine, in s.
+
+    Processes that this one started count as its own once they have ended and been waited for.
+    """
 
     wall_s: float
     own_busy_s: float
@@ -126,4 +129,6 @@ def _clocks() -> _Clocks:
         all_busy_s = (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         pass
-    return _Clocks(time.perf_counter(), time.process_time(), all_busy_s)
+    children = os.times()
+    own_busy_s = time.process_time() + children.children_user + children.children_system
+    return _Clocks(time.perf_counter(), own_busy_s, all_busy_s)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from speechbrain.utils.run_opts import RunOptions
+from torch import Tensor
 from tqdm import tqdm
 
 from sb_alexa.assets import find_recipe
@@ -134,7 +135,7 @@ def measure_training(
     if batch_seconds is None:
         batch_seconds = _BATCH_SECONDS_ON_CPU if device == "cpu" else hparams["max_batch_seconds"]
     with tempfile.TemporaryDirectory() as folder:
-        experiment = _experiment(hparams, device, RunLog(folder))
+        experiment = build_experiment(hparams, device, RunLog(folder))
         timing = None
         while timing is None:
             batch = synthetic_batch(
@@ -184,13 +185,57 @@ def synthetic_batch(
     generator = torch.Generator().manual_seed(seed)
     size = max(1, round(seconds / _UTTERANCE_SECONDS))
     factors = 0.9 + 0.2 * torch.rand(size, generator=generator)
-    items = []
-    for number, duration_s in enumerate((factors * seconds / size).tolist()):
-        count = max(1, round(duration_s * TOKENS_PER_SECOND))
-        wav = 0.1 * torch.randn(round(duration_s * sample_rate), generator=generator)
-        labels = torch.randint(1, num_labels, (count,), generator=generator)
-        items.append((Utterance(f"noise-{number}", duration_s, "", "", ""), wav, labels))
+    items = [
+        noise_item(
+            number,
+            duration_s,
+            num_labels=num_labels,
+            sample_rate=sample_rate,
+            generator=generator,
+        )
+        for number, duration_s in enumerate((factors * seconds / size).tolist())
+    ]
     return collate(items)
+
+
+def noise_item(
+    number: int,
+    duration_s: float,
+    *,
+    num_labels: int,
+    generator: torch.Generator,
+    sample_rate: int = 16000,
+) -> tuple[Utterance, Tensor, Tensor]:
+    """Noise instead of an utterance, with as many labels as speech has.
+
+    Arguments
+    ---------
+    number : int
+        For its name.
+    duration_s : float
+        Its length in seconds.
+    num_labels : int
+        V, blank (0) included.
+    generator : Generator
+        Of the noise and of the labels.
+    sample_rate : int
+        Samples per second.
+
+    Returns
+    -------
+    utterance, wav, labels : Utterance, Tensor, Tensor
+        Shapes (N,) and (U,); what `sb_alexa.training.dataio.collate` takes.
+
+    Example
+    -------
+    >>> _, wav, labels = noise_item(0, 2.0, num_labels=30, generator=torch.Generator())
+    >>> wav.shape, labels.shape
+    (torch.Size([32000]), torch.Size([7]))
+    """
+    count = max(1, round(duration_s * TOKENS_PER_SECOND))
+    wav = 0.1 * torch.randn(round(duration_s * sample_rate), generator=generator)
+    labels = torch.randint(1, num_labels, (count,), generator=generator)
+    return Utterance(f"noise-{number}", duration_s, "", "", ""), wav, labels
 
 
 def markdown(results: Sequence[TrainingResult], device: str) -> str:
@@ -229,8 +274,23 @@ def markdown(results: Sequence[TrainingResult], device: str) -> str:
     return "\n".join(lines)
 
 
-def _experiment(hparams: dict[str, Any], device: str, log: RunLog) -> RecognitionExperiment:
-    """The recipe's experiment, ready for its first complete step."""
+def build_experiment(hparams: dict[str, Any], device: str, log: RunLog) -> RecognitionExperiment:
+    """The recipe's experiment with the weights it starts from, ready for a complete step.
+
+    Arguments
+    ---------
+    hparams : dict
+        From `sb_alexa.bench.models.build_hparams`.
+    device : str
+        Such as ``cpu`` or ``cuda:0``.
+    log : RunLog
+        Where the experiment reports to.
+
+    Returns
+    -------
+    RecognitionExperiment
+        Behind a start with the CTC loss alone, whose steps are cheaper than those that follow.
+    """
     script = load_script(find_recipe(RECIPE))
     experiment = script.TransducerASR(
         modules=hparams["modules"],
@@ -243,7 +303,6 @@ def _experiment(hparams: dict[str, Any], device: str, log: RunLog) -> Recognitio
     )
     experiment.on_fit_start()
     experiment.modules.train()
-    # Behind a start with the CTC loss alone, which is cheaper than the steps that follow.
     experiment.optimizer_step = hparams["ctc_only_steps"]
     return experiment
 

@@ -12,6 +12,7 @@ BENCHMARKS = {
     "amortized": "arbitrators: operations and time saved, errors over thresholds, live streams",
     "amortized-training": "whether arbitrators learn where to save: against dense and random gates",
     "audit-statistics": "whether intervals and tests of a fairness audit keep their promises",
+    "fisher": "the Fisher information that elastic weight consolidation needs: time, processes",
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
     "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",
     "speaker-step": "what losses and adversary add to a training step of speaker verification",

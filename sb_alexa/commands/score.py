@@ -126,10 +126,9 @@ def run(args: argparse.Namespace) -> int:
         base_system,
         check_columns,
         groups_of_speakers,
-        says_synthetic,
         scored_system,
     )
-    from sb_alexa.corpora.speaker_sources import read_speakers
+    from sb_alexa.corpora.speaker_sources import read_speakers, says_synthetic
     from sb_alexa.metrics.verification_bootstrap import DrawSettings
     from sb_alexa.report.verification_markdown import verification_markdown
     from sb_alexa.report.verification_measurement import measure_verification

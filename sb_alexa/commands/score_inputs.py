@@ -55,13 +55,6 @@ def groups_of_speakers(
     return {column: table.values(column, trials.speakers) for column in columns}
 
 
-def says_synthetic(table: SpeakerTable, speakers: Sequence[str]) -> bool:
-    """Whether the table knows how hard a voice was made: only those of the embedded corpus."""
-    if "hardness" not in table.columns:
-        return False
-    return any(table.rows[one]["hardness"] for one in speakers if one in table.rows)
-
-
 def scored_system(args: argparse.Namespace) -> ScoredSystem:
     """Read scores, or make them with a model and write them into the report's folder."""
     if Path(args.scores).is_dir():

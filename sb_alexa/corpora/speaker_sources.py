@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from sb_alexa.corpora.speaker_table import SpeakerTable, read_speaker_table
+from sb_alexa.corpora.speaker_table import SpeakerTable, parse_speaker_line, read_speaker_table
+from sb_alexa.corpora.text_files import parse_file
 from sb_alexa.corpora.voxceleb_metadata import (
     nationality_group,
     parse_metadata_header,
@@ -14,17 +16,19 @@ from sb_alexa.corpora.voxceleb_metadata import (
 
 
 def read_speakers(path: str | os.PathLike[str]) -> SpeakerTable:
-    """Read a speaker table, or VoxCeleb's own `vox1_meta.csv` or `vox2_meta.csv`.
+    """Read a speaker table, VoxCeleb's `vox1_meta.csv`, or LibriSpeech's `SPEAKERS.TXT`.
 
     Arguments
     ---------
     path : str or path-like
-        A CSV with a column `speaker`, or metadata as VoxCeleb writes it.
+        A CSV with a column `speaker`, metadata as VoxCeleb writes it, or a file with the suffix
+        ``.txt`` as LibriSpeech writes it.
 
     Returns
     -------
     SpeakerTable
-        Of metadata: `gender`, `nationality` and `nationality_group` (US, UK, other).
+        Of VoxCeleb: `gender`, `nationality` and `nationality_group` (US, UK, other); of
+        LibriSpeech: `gender` and `subset`.
 
     Raises
     ------
@@ -41,6 +45,10 @@ def read_speakers(path: str | os.PathLike[str]) -> SpeakerTable:
     {'id10001': 'other'}
     """
     path = Path(path)
+    if path.suffix.lower() == ".txt" and path.is_file():
+        found = parse_file(path, parse_speaker_line)
+        of_readers = {one.id: {"gender": one.gender, "subset": one.subset} for one in found}
+        return SpeakerTable(str(path), ("gender", "subset"), of_readers)
     if not path.is_file() or not _is_metadata(path):
         return read_speaker_table(path)
     rows = {
@@ -52,6 +60,21 @@ def read_speakers(path: str | os.PathLike[str]) -> SpeakerTable:
         for one in read_metadata(path).values()
     }
     return SpeakerTable(str(path), ("gender", "nationality", "nationality_group"), rows)
+
+
+def says_synthetic(table: SpeakerTable, speakers: Iterable[str]) -> bool:
+    """Whether the table knows how hard a voice was made: only those of the embedded corpus.
+
+    Arguments
+    ---------
+    table : SpeakerTable
+        As read.
+    speakers : iterable of str
+        Who speaks.
+    """
+    if "hardness" not in table.columns:
+        return False
+    return any(table.rows[one]["hardness"] for one in speakers if one in table.rows)
 
 
 def _is_metadata(path: Path) -> bool:

@@ -136,6 +136,7 @@ class RowCollector:
         self._columns: dict[str, list[str]] = {}
         self._seen: dict[str, dict[str, str]] = {}
         self._passed_over: dict[str, None] = {}
+        self._known: dict[str, None] = {}
         # Whether to count texts; known from the first block on.
         self._counts_texts: bool | None = None
 
@@ -150,7 +151,9 @@ class RowCollector:
         for block in blocks:
             if self._counts_texts is None:
                 self._counts_texts = self._plan(block.columns)
-            self._add(block.lines, self._renamed(block.columns))
+            columns = self._renamed(block.columns)
+            self._known.update(dict.fromkeys(columns))
+            self._add(block.lines, columns)
         notes = []
         if self._hypotheses is not None:
             notes += self._hypotheses.differences(self.name)
@@ -180,6 +183,11 @@ class RowCollector:
             self._columns,
             tuple(notes),
         )
+
+    @property
+    def group_columns(self) -> list[str]:
+        """Columns of the table that may hold groups, kept or not."""
+        return [name for name in self._known if name not in (*ROW_COLUMNS, *PLACE_COLUMNS)]
 
     def _renamed(self, columns: Mapping[str, list[str]]) -> dict[str, list[str]]:
         found = {ours: columns[t] for ours, t in self._names.items() if t in columns}

@@ -12,7 +12,11 @@ from numpy.typing import ArrayLike
 from sb_alexa.fairness.cohort_gap import CohortGap, measure_gap, speaker_moments, welch_gap
 from sb_alexa.fairness.cohort_json import build
 from sb_alexa.fairness.geographic_regions import gap_from_json
-from sb_alexa.fairness.speaker_totals import SpeakerTotals, discovery_half, nameless_speakers
+from sb_alexa.fairness.speaker_totals import (
+    SpeakerTotals,
+    nameless_speakers,
+    speakers_in_discovery,
+)
 from sb_alexa.fairness.zip_codes import num_zip_digits, restore_zeros, zip_texts
 from sb_alexa.fairness.zip_sides import ZipSide, zip_sides
 from sb_alexa.metrics.multiple_testing import holm
@@ -86,6 +90,7 @@ class DemographicPartition:
         min_share: float = 0.1,
         min_speakers: int = 20,
         repair_zip_codes: bool = False,
+        in_discovery: ArrayLike | None = None,
         seed: int = 0,
     ) -> DemographicPartition:
         """Try every attribute and keep the partition with the largest gap.
@@ -111,6 +116,9 @@ class DemographicPartition:
             Fewest speakers on each side, in each half.
         repair_zip_codes : bool
             Put lost leading zeros back instead of refusing such codes.
+        in_discovery : array of bool | None
+            (N,) rows of the speakers who choose; None draws half of them. The same for
+            all rows of a speaker.
         seed : int
             Of the halves.
 
@@ -153,7 +161,7 @@ class DemographicPartition:
             counts = np.asarray(errors), np.asarray(words)
             speakers = nameless_speakers(np.array(matched.codes), *counts)
         totals = SpeakerTotals.of(errors, words, speakers)
-        people = _People(matched, totals, seed)
+        people = _People(matched, totals, in_discovery, seed)
         found = people.partitions(min_share, min_speakers)
         if not found:
             raise ValueError(
@@ -275,7 +283,9 @@ def _matched(
 class _People:
     """Speakers with words whose ZIP code is in the attribute table."""
 
-    def __init__(self, matched: _Matched, totals: SpeakerTotals, seed: int) -> None:
+    def __init__(
+        self, matched: _Matched, totals: SpeakerTotals, in_discovery: ArrayLike | None, seed: int
+    ) -> None:
         if len(matched.codes) != len(totals.codes):
             raise ValueError(f"{len(matched.codes)} ZIP codes for {len(totals.codes)} rows")
         rows = np.array([code in matched.table for code in matched.codes])
@@ -286,7 +296,7 @@ class _People:
         self.table = matched.table
         self.zips = names[main[spoken]]
         self.errors, self.words = totals.errors[speakers], totals.words[speakers]
-        self.in_discovery = discovery_half(len(speakers), seed=seed)
+        self.in_discovery = speakers_in_discovery(totals, speakers, in_discovery, seed=seed)
         self.seed = seed
 
     def known(self, side: ZipSide) -> np.ndarray:

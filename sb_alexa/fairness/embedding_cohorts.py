@@ -16,7 +16,7 @@ from sb_alexa.fairness.cohort_gap import CohortCounts, CohortGap, measure_gap
 from sb_alexa.fairness.cohort_json import build, checked_keys
 from sb_alexa.fairness.geographic_regions import gap_from_json
 from sb_alexa.fairness.kmeans import fit_kmeans, squared_distances
-from sb_alexa.fairness.speaker_totals import SpeakerTotals, discovery_half, name_rows
+from sb_alexa.fairness.speaker_totals import SpeakerTotals, name_rows, speakers_in_discovery
 
 COHORTS = ("bottom", "top")
 _MOST_CLUSTERS = 50
@@ -74,6 +74,7 @@ class EmbeddingCohorts:
         num_clusters: int | None = None,
         max_share: float = 0.1,
         min_speakers: int = 20,
+        in_discovery: ArrayLike | None = None,
         seed: int = 0,
     ) -> EmbeddingCohorts:
         """Cluster speakers by voice and take the clusters that are served worst.
@@ -96,6 +97,9 @@ class EmbeddingCohorts:
             Of the speakers, in the bottom cohort.
         min_speakers : int
             A cluster with fewer, both halves together, is never called the worst.
+        in_discovery : array of bool | None
+            (N,) rows of the speakers who make the clusters; None draws half of them. The same for
+            all rows of a speaker.
         seed : int
             Of the halves and of the clusters.
 
@@ -141,27 +145,27 @@ class EmbeddingCohorts:
         totals = SpeakerTotals.of(errors, words, speakers)
         voices = _by_speaker(_unit(embeddings), totals)
         spoken = totals.words > 0
+        finders = speakers_in_discovery(totals, np.flatnonzero(spoken), in_discovery, seed=seed)
         voices, errors, words = voices[spoken], totals.errors[spoken], totals.words[spoken]
-        in_discovery = discovery_half(len(voices), seed=seed)
         count = num_clusters or min(_MOST_CLUSTERS, len(voices) // _SPEAKERS_PER_CLUSTER)
         if count < 2:
             raise ValueError(
                 f"{len(voices)} speakers are too few for clusters of {_SPEAKERS_PER_CLUSTER}; "
                 f"{2 * _SPEAKERS_PER_CLUSTER} are needed, or give num_clusters (at least 2)"
             )
-        centroids = _centroids(voices[in_discovery], count, seed)
+        centroids = _centroids(voices[finders], count, seed)
         nearest = _nearest(voices, centroids)
         halves = [
             [
                 CohortCounts.of(errors[part], words[part])
                 for part in ((nearest == c) & half for c in range(count))
             ]
-            for half in (in_discovery, ~in_discovery)
+            for half in (finders, ~finders)
         ]
         order = sorted(range(count), key=lambda c: -np.nan_to_num(halves[0][c].wer))
         bottom = _bottom([(halves[0][c], halves[1][c]) for c in order], max_share, min_speakers)
         worst = [cluster for cluster, is_bottom in zip(order, bottom, strict=True) if is_bottom]
-        held_out = ~in_discovery
+        held_out = ~finders
         gap = measure_gap(
             errors[held_out], words[held_out], np.isin(nearest[held_out], worst), seed=seed
         )

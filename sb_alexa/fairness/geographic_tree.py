@@ -21,7 +21,11 @@ from sb_alexa.fairness.geographic_regions import (
     place_in_regions,
     walk,
 )
-from sb_alexa.fairness.speaker_totals import SpeakerTotals, discovery_half, nameless_speakers
+from sb_alexa.fairness.speaker_totals import (
+    SpeakerTotals,
+    nameless_speakers,
+    speakers_in_discovery,
+)
 from sb_alexa.metrics.multiple_testing import holm
 
 
@@ -65,6 +69,7 @@ class GeographicTree:
         min_z: float = 3.0,
         criterion: str = "z",
         level: float = 0.025,
+        in_discovery: ArrayLike | None = None,
         seed: int = 0,
     ) -> GeographicTree:
         """Divide the map along parallels and meridians where the WER differs most.
@@ -85,6 +90,9 @@ class GeographicTree:
             word take no part.
         min_share, min_speakers, min_gap_points, min_z, criterion, level
             See `GrowthRules`.
+        in_discovery : array of bool | None
+            (N,) rows of the speakers who draw the lines; None draws half of them. The same for
+            all rows of a speaker.
         seed : int
             Of the halves.
 
@@ -118,14 +126,17 @@ class GeographicTree:
         ['R1', 'R2', '']
         """
         rules = GrowthRules(min_share, min_speakers, min_gap_points, min_z, criterion, level)
-        places, moments = _speakers_with_places(latitude, longitude, errors, words, speakers)
+        totals, places = _speakers_with_places(latitude, longitude, errors, words, speakers)
+        found = places.speakers
+        moments = speaker_moments(totals.errors[found], totals.words[found])
         if len(moments) < 4:
             raise ValueError(
                 f"{len(moments)} speakers have coordinates and words; a tree needs at least 4, and "
                 f"some hundred to find anything ({places.num_rows_without_place} rows have no "
                 "coordinates)"
             )
-        growth = _Growth(places, moments, discovery_half(len(moments), seed=seed), rules, seed)
+        finders = speakers_in_discovery(totals, found, in_discovery, seed=seed)
+        growth = _Growth(places, moments, finders, rules, seed)
         everyone = np.arange(len(moments))
         draft = growth.draft(everyone, (-90.0, 90.0, -180.0, 180.0))
         root = _ranked(growth.confirmed(draft))
@@ -298,8 +309,8 @@ def _speakers_with_places(
     errors: ArrayLike,
     words: ArrayLike,
     speakers: Sequence[object] | np.ndarray | None,
-) -> tuple[SpeakerPlaces, np.ndarray]:
-    """Places (S,) and moments (S, 6) of the speakers who have a place and a word."""
+) -> tuple[SpeakerTotals, SpeakerPlaces]:
+    """Speakers, and the places of those who have one and a word."""
     north, east = checked_coordinates(latitude, longitude)
     errors, words = np.asarray(errors), np.asarray(words)
     if not north.shape == errors.shape == words.shape:
@@ -310,9 +321,7 @@ def _speakers_with_places(
     if speakers is None:
         speakers = nameless_speakers(north, east, errors, words)
     totals = SpeakerTotals.of(errors, words, speakers)
-    places = SpeakerPlaces.of(north, east, totals)
-    found = places.speakers
-    return places, speaker_moments(totals.errors[found], totals.words[found])
+    return totals, SpeakerPlaces.of(north, east, totals)
 
 
 def _ranked(root: GeographicSplit | Region) -> GeographicSplit | Region:

@@ -161,6 +161,60 @@ def discovery_half(num_speakers: int, *, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(num_speakers) < (num_speakers + 1) // 2
 
 
+def speakers_in_discovery(
+    totals: SpeakerTotals,
+    speakers: np.ndarray,
+    in_discovery: ArrayLike | None,
+    *,
+    seed: int,
+) -> np.ndarray:
+    """Which of some speakers find cohorts: those given, or half of them by lot.
+
+    Arguments
+    ---------
+    totals : SpeakerTotals
+        Of all rows.
+    speakers : numpy.ndarray
+        (S,) positions of the speakers who take part.
+    in_discovery : array of bool | None
+        (N,) for each row whether its speaker is among the finders; None draws `discovery_half`.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        (S,) bool.
+
+    Raises
+    ------
+    ValueError
+        If a speaker is on both sides.
+
+    Example
+    -------
+    >>> totals = SpeakerTotals.of([1, 2, 0], [10, 20, 5], ["b", "a", "b"])
+    >>> speakers_in_discovery(totals, np.array([0, 1]), [True, False, True], seed=0)
+    array([False,  True])
+    """
+    if in_discovery is None:
+        return discovery_half(len(speakers), seed=seed)
+    of_rows = np.asarray(in_discovery, dtype=bool)
+    if of_rows.shape != totals.codes.shape:
+        raise ValueError(f"in_discovery has {of_rows.size} entries for {len(totals.codes)} rows")
+    finders, others = (
+        np.bincount(totals.codes[side], minlength=len(totals.names)) > 0
+        for side in (of_rows, ~of_rows)
+    )
+    both = np.flatnonzero(finders & others)
+    if both.size:
+        raise ValueError(
+            f"in_discovery puts {both.size} speakers on both sides, such as "
+            f"{totals.names[both[0]]!r}; a speaker who found cohorts cannot confirm them"
+        )
+    return finders[speakers]
+
+
 def name_rows(rows: np.ndarray) -> str:
     """The first five of some row numbers, in words.
 

@@ -29,7 +29,6 @@ def html_document(title: str, body: str, *, style: str = "") -> str:
     >>> "<title>A &amp; B</title>" in page, "http" in page
     (True, False)
     """
-    shared = files("sb_alexa.report").joinpath("page.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -37,7 +36,7 @@ def html_document(title: str, body: str, *, style: str = "") -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>
-{shared}{style}</style>
+{style_sheets("page.css")}{style}</style>
 </head>
 <body>
 <main>
@@ -46,3 +45,15 @@ def html_document(title: str, body: str, *, style: str = "") -> str:
 </body>
 </html>
 """
+
+
+def style_sheets(*names: str) -> str:
+    """The rules of some style sheets of this folder, one after the other.
+
+    Example
+    -------
+    >>> style_sheets("page.css").startswith(":root"), style_sheets()
+    (True, '')
+    """
+    folder = files("sb_alexa.report")
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)

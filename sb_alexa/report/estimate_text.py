@@ -42,9 +42,19 @@ def interval_text(estimate: Estimate, *, digits: int = 2, sign: bool = False) ->
 
 
 def number_text(value: float, *, digits: int = 2, sign: bool = False) -> str:
-    """A number, or a dash for NaN."""
+    """A number, or a dash for NaN; without digits from 10,000 on, where only intervals get.
+
+    Example
+    -------
+    >>> number_text(12.345), number_text(123456.7), number_text(float("inf"), sign=True)
+    ('12.35', '1e+05', '+∞')
+    """
     if math.isnan(value):
         return UNKNOWN
+    if math.isinf(value):
+        return f"{value:{'+' if sign else ''}}".replace("inf", "∞")
+    if abs(value) >= 10_000:
+        return f"{value:{'+' if sign else ''}.0e}"
     # Adding 0 takes the sign off a negative zero.
     rounded = round(value, digits) + 0.0
     return f"{rounded:{'+' if sign else ''}.{digits}f}"

@@ -1,9 +1,12 @@
-"""Names of figures in a JSON file, made of columns and groups of a speaker table."""
+"""Figures of a JSON file and their names, made of columns and groups of a speaker table."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
+
+from sb_alexa.metrics.verification_estimates import Estimate
 
 
 def figure_name(column: str, group: str) -> str:
@@ -15,6 +18,18 @@ def figure_name(column: str, group: str) -> str:
     'accent_northern_irish'
     """
     return "_".join(re.findall(r"\w+", f"{column} {group}".lower()))
+
+
+def interval_figures(name: str, estimate: Estimate) -> dict[str, float | None]:
+    """A value and the ends of its interval; None for what is not a finite number.
+
+    Example
+    -------
+    >>> interval_figures("wer", Estimate(1.5, 1.0, float("nan")))
+    {'wer': 1.5, 'wer_low': 1.0, 'wer_high': None}
+    """
+    ends = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return {key: value if math.isfinite(value) else None for key, value in ends.items()}
 
 
 def check_names(groups: Mapping[str, Iterable[str]]) -> None:

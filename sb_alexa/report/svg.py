@@ -52,3 +52,24 @@ def points(element: str, coordinates: Iterable[tuple[float, float]], kind: str) 
     """A `polyline` or `polygon`."""
     joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in coordinates)
     return f'<{element} class="{kind}" points="{joined}"/>'
+
+
+def stand_alone(picture: str, style: str) -> str:
+    """A drawing as a file of its own.
+
+    Arguments
+    ---------
+    picture : str
+        From `drawing`.
+    style : str
+        Rules of a style sheet.
+
+    Example
+    -------
+    >>> stand_alone(drawing(20, 10, "nothing"), "svg { color: red }")[:56]
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 '
+    """
+    end = picture.index(">") + 1
+    head = picture[:end].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    font = "svg { font-family: ui-sans-serif, system-ui, sans-serif; background: var(--paper); }"
+    return f"{head}<style>{escape(style, quote=False)}{font}</style>{picture[end:]}\n"

@@ -10,7 +10,7 @@ from sb_alexa.metrics.verification_estimates import (
     SpreadEstimates,
     VerificationEstimates,
 )
-from sb_alexa.report.figure_names import figure_name
+from sb_alexa.report.figure_names import figure_name, interval_figures
 from sb_alexa.report.verification_results import ColumnResult, SpreadResult, VerificationResult
 
 _Figures = dict[str, float | None]
@@ -42,7 +42,7 @@ def verification_figures(result: VerificationResult) -> _Figures:
         "cllr": result.cllr,
     }
     for name in ("eer", "min_dcf", "fmr", "fnmr"):
-        figures |= _three(name, getattr(result, name))
+        figures |= interval_figures(name, getattr(result, name))
     for column in result.columns:
         figures |= _column(column)
     if result.comparison is not None:
@@ -61,7 +61,7 @@ def _column(result: ColumnResult) -> _Figures:
         figures[f"{prefix}_trials"] = group.errors.num_trials
         figures[f"{prefix}_ranked"] = int(group.errors.is_ranked)
         for measure in ("eer", "fmr", "fnmr"):
-            figures |= _three(f"{prefix}_{measure}", getattr(group, measure))
+            figures |= interval_figures(f"{prefix}_{measure}", getattr(group, measure))
     return figures
 
 
@@ -74,7 +74,7 @@ def _differences(differences: VerificationEstimates) -> _Figures:
         "fnmr": differences.fnmr,
     }
     for name, estimate in overall.items():
-        figures |= _three(f"{name}_difference", estimate)
+        figures |= interval_figures(f"{name}_difference", estimate)
     for column, estimates in differences.columns.items():
         figures |= _column_differences(column, estimates)
     return figures
@@ -88,7 +88,7 @@ def _column_differences(column: str, estimates: ColumnEstimates) -> _Figures:
     for group in estimates.groups:
         for measure in ("eer", "fmr", "fnmr"):
             name = f"{figure_name(column, group.group)}_{measure}_difference"
-            figures |= _three(name, getattr(group, measure))
+            figures |= interval_figures(name, getattr(group, measure))
     return figures
 
 
@@ -101,10 +101,5 @@ def _spread(
     figures: _Figures = {}
     for kind in ("gap", "std"):
         estimate = getattr(spread, kind) if spread else unknown
-        figures |= _three(f"{prefix}{kind}_{figure_name(column, '')}{ending}", estimate)
+        figures |= interval_figures(f"{prefix}{kind}_{figure_name(column, '')}{ending}", estimate)
     return figures
-
-
-def _three(name: str, estimate: Estimate) -> _Figures:
-    ends = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return {key: value if math.isfinite(value) else None for key, value in ends.items()}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from html import escape
-from importlib.resources import files
 
 import sb_alexa
 from sb_alexa.metrics.verification import VerificationCounts
 from sb_alexa.metrics.verification_estimates import Estimate
 from sb_alexa.report.det_chart import DetLine, det_chart
-from sb_alexa.report.document import html_document
-from sb_alexa.report.estimate_text import UNKNOWN, estimate_text, interval_text, number_text
+from sb_alexa.report.document import html_document, style_sheets
+from sb_alexa.report.estimate_text import UNKNOWN, interval_text, number_text
+from sb_alexa.report.html_table import estimate_cell
 from sb_alexa.report.rate_bars import RateBar, rate_bars
 from sb_alexa.report.verification_comparison_table import comparison_section
 from sb_alexa.report.verification_methods import methods_section
@@ -50,7 +50,7 @@ def verification_page(
     html : str
         A whole document; style and charts are inside, there is no script.
     """
-    style = files("sb_alexa.report").joinpath("verification.css").read_text(encoding="utf-8")
+    style = style_sheets("group_rates.css", "verification.css")
     sections = [_head(result, synthetic)]
     sections += [_column(result, column) for column in result.columns]
     if not result.columns:
@@ -258,15 +258,9 @@ def _row(
     unknown: str = UNKNOWN,
 ) -> str:
     cells = [unknown if n is None else f"{n:,}" for n in (num_speakers, num_trials)]
-    cells += [UNKNOWN if one is None else _cell(one) for one in estimates]
+    cells += [UNKNOWN if one is None else estimate_cell(one) for one in estimates]
     numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     return f'<tr class="{kind}"><td>{escape(name)}</td>{numbers}</tr>'
-
-
-def _cell(estimate: Estimate) -> str:
-    interval = interval_text(estimate)
-    value = number_text(estimate.value)
-    return f"{value} <small>{interval}</small>" if interval else estimate_text(estimate)
 
 
 def _size(counts: VerificationCounts) -> int:

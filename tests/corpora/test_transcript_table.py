@@ -340,7 +340,9 @@ def test_columns_that_are_none_of_groups(tmp_path: Path) -> None:
     assert "more than 100 different values are passed over: audio" in table.notes[0]
     table = read_transcripts(path, columns=[], utterance_columns=["audio"])
     assert list(table.columns) == ["audio"] and table.columns["audio"][119] == "u119.wav"
-    with pytest.raises(CorpusError, match=r"no column 'sec'\. Did you mean sex\? There are: sex"):
+    with pytest.raises(
+        CorpusError, match=r"no column 'sec'\. Did you mean sex\? There are: audio, sex"
+    ):
         read_transcripts(path, columns=["sex", "sec"])
 
 

@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb_alexa.fairness.speaker_totals import SpeakerTotals, discovery_half, nameless_speakers
+from sb_alexa.fairness.speaker_totals import (
+    SpeakerTotals,
+    discovery_half,
+    nameless_speakers,
+    speakers_in_discovery,
+)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -70,3 +75,16 @@ def test_nameless_rows_keep_their_names_in_another_order() -> None:
     order = np.random.default_rng(1).permutation(50)
     names = nameless_speakers(*values)
     assert nameless_speakers(*values[:, order]) == [names[row] for row in order]
+
+
+def test_given_halves_are_those_of_the_speakers() -> None:
+    totals = SpeakerTotals.of([1, 1, 1, 1], [9, 9, 9, 9], ["c", "a", "b", "a"])
+    chosen = np.array([0, 2])
+    given = speakers_in_discovery(totals, chosen, [False, True, False, True], seed=0)
+    assert given.tolist() == [True, False]
+    drawn = speakers_in_discovery(totals, chosen, None, seed=5)
+    assert np.array_equal(drawn, discovery_half(2, seed=5))
+    with pytest.raises(ValueError, match="1 speakers on both sides, such as 'a'"):
+        speakers_in_discovery(totals, chosen, [False, True, False, False], seed=0)
+    with pytest.raises(ValueError, match="3 entries for 4 rows"):
+        speakers_in_discovery(totals, chosen, [False, True, False], seed=0)
