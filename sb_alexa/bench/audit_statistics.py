@@ -13,7 +13,8 @@ _EPILOG = """\
 Corpora are simulated: speakers have rates of their own, utterances are easy or hard, group 1 makes
 half as many errors again as group 0. An interval that claims 95 % should contain the true value in
 93 to 97 % of 500 corpora. On pure noise, with groups drawn by lot, at most 5 % of audits should
-report a difference. Takes about 2 minutes on one core.
+report a difference, and at most 5 % of 200 maps of noise should be divided into regions. Takes
+about 3 minutes on one core.
 
 example:
   sb-alexa bench audit-statistics --json audit_statistics.json
@@ -21,6 +22,8 @@ example:
 """
 # Speakers in a corpus: few, and as many as the goal of 93 to 97 % is for.
 _RANGES = ((10, 39), (40, 200))
+# On a map: a small audit, and one with some power.
+_MAP_SIZES = (400, 1600)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add = parser.add_argument
     add("--corpora", type=int, default=500, help="simulated for each setting [%(default)s]")
+    add("--maps", type=int, default=200, help="of noise, and with a hard region [%(default)s]")
     add("--samples", type=int, default=1000, help="bootstrap draws in each [%(default)s]")
     add("--level", type=float, default=0.95, help="that the intervals claim [%(default)s]")
     add(
@@ -54,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
     exit_code : int
         0; bad input raises ValueError or OSError.
     """
-    if args.corpora < 1:
-        raise ValueError(f"--corpora must be >= 1, got {args.corpora}")
+    for name in ("corpora", "maps"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} must be >= 1, got {getattr(args, name)}")
     from tqdm import tqdm
 
     from sb_alexa.commands.figures import write_figures
@@ -64,11 +69,13 @@ def run(args: argparse.Namespace) -> int:
         measure_coverage,
         measure_false_discoveries,
     )
+    from sb_alexa.fairness.map_simulation import measure_map_discoveries
 
     figures: dict[str, float | None] = {}
     tables = []
     steps = args.corpora * (len(args.effects) * len(_RANGES) + 1)
-    with tqdm(total=steps, desc="corpora", disable=None) as bar:
+    steps += 2 * args.maps * len(_MAP_SIZES)
+    with tqdm(total=steps, desc="corpora and maps", disable=None) as bar:
         for effect in args.effects:
             corpus = SpeechCorpus(is_lognormal=effect == "lognormal")
             for low, high in _RANGES:
@@ -94,7 +101,17 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             on_corpus=bar.update,
         )
-    tables.append(noise_table(noise))
+        maps = {
+            size: measure_map_discoveries(
+                num_maps=args.maps, num_speakers=size, seed=args.seed, on_map=bar.update
+            )
+            for size in _MAP_SIZES
+        }
+    tables.append(share_table("groups drawn by lot", "found different", noise))
+    for size, shares in maps.items():
+        tables.append(share_table(f"maps of {size} speakers", "of them", shares))
+        for kind, share in shares.items():
+            figures[f"map_{size}_{kind.replace(' ', '_')}_percent"] = share.percent
     figures.update({f"noise_{name}_percent": share.percent for name, share in noise.items()})
     print("\n\n".join(tables))
     if args.json:
@@ -118,9 +135,8 @@ def coverage_table(title: str, found: Mapping[Measure, Share]) -> str:
     return "\n".join(aligned_table([title, *statistics], rows))
 
 
-def noise_table(found: Mapping[str, Share]) -> str:
-    """Shares of corpora with a difference that is none."""
+def share_table(title: str, of_what: str, found: Mapping[str, Share]) -> str:
+    """Shares of corpora or maps, one a line."""
     from sb_alexa.report.markdown_table import aligned_table
 
-    rows = [[name, str(share)] for name, share in found.items()]
-    return "\n".join(aligned_table(["groups drawn by lot", "found different"], rows))
+    return "\n".join(aligned_table([title, of_what], [[n, str(s)] for n, s in found.items()]))

@@ -13,10 +13,10 @@ from sb_alexa.fairness.declared_groups import DeclaredGroups
 from sb_alexa.fairness.demographic_partition import DemographicPartition
 from sb_alexa.fairness.embedding_cohorts import EmbeddingCohorts
 from sb_alexa.fairness.geographic_tree import GeographicTree
-from tests.fairness.map_cases import speakers_on_a_map
+from sb_alexa.fairness.map_simulation import simulate_map
 
 NUM = 800
-CASE = speakers_on_a_map(NUM, seed=0, regions=((40.0, 50.0, -120.0, -100.0),), factor=3.0)
+CASE = simulate_map(NUM, seed=0, regions=((40.0, 50.0, -120.0, -100.0),), factor=3.0)
 VOICES = np.random.default_rng(0).normal(size=(NUM, 8))
 TABLE: dict[str, Any] = {
     "latitude": CASE.latitude,

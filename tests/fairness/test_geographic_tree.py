@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from sb_alexa.fairness.cohort_gap import speaker_moments, welch_gap
 from sb_alexa.fairness.geographic_growth import GrowthRules, best_line
 from sb_alexa.fairness.geographic_tree import GeographicTree
-from tests.fairness.map_cases import speakers_on_a_map
+from sb_alexa.fairness.map_simulation import simulate_map
 
 CORNER = (40.0, 50.0, -120.0, -105.0)
 MIDDLE = (36.0, 42.0, -104.0, -92.0)
 
 
 def test_a_planted_corner_is_the_worst_region() -> None:
-    case = speakers_on_a_map(3000, seed=0, regions=(CORNER,))
+    case = simulate_map(3000, seed=0, regions=(CORNER,))
     tree = GeographicTree.grow(*case.columns)
     worst = tree.regions[0]
     assert (worst.south, worst.east) == pytest.approx((40, -105), abs=0.7)
@@ -32,12 +32,11 @@ def test_a_planted_corner_is_the_worst_region() -> None:
 
 @pytest.mark.parametrize("criterion", ["z", "difference"])
 def test_planted_regions_are_recovered(criterion: str) -> None:
-    case = speakers_on_a_map(8000, seed=1, regions=(CORNER, MIDDLE), factor=2.0)
+    case = simulate_map(8000, seed=1, regions=(CORNER, MIDDLE), factor=2.0)
     tree = GeographicTree.grow(*case.columns, criterion=criterion)
     found = tree.assign(case.latitude, case.longitude)
-    for south, north, west, east in (CORNER, MIDDLE):
-        inside = (case.latitude > south) & (case.latitude <= north)
-        inside &= (case.longitude > west) & (case.longitude <= east)
+    for region in (CORNER, MIDDLE):
+        inside = case.inside(region)
         bad = np.isin(found, [r.name for r in tree.regions if r.held_out.wer > 16])
         assert bad[inside].mean() > 0.9
     fine = np.isin(found, [r.name for r in tree.regions if r.held_out.wer < 14])
@@ -48,7 +47,7 @@ def test_planted_regions_are_recovered(criterion: str) -> None:
 def test_no_region_is_reported_on_noise(num_speakers: int, scatter: float) -> None:
     divided = drawn = 0
     for seed in range(200):
-        case = speakers_on_a_map(num_speakers, seed=seed, scatter=scatter)
+        case = simulate_map(num_speakers, seed=seed, scatter=scatter)
         tree = GeographicTree.grow(*case.columns, seed=seed)
         divided += len(tree.regions) > 1
         drawn += tree.num_lines_tested > 0
@@ -58,7 +57,7 @@ def test_no_region_is_reported_on_noise(num_speakers: int, scatter: float) -> No
 
 def test_without_the_held_out_half_noise_would_be_reported() -> None:
     """What the corrections are there for."""
-    case = speakers_on_a_map(2000, seed=3)
+    case = simulate_map(2000, seed=3)
     moments = speaker_moments(case.errors, case.words)
     places = np.stack(case.columns[:2], axis=1)
     line = best_line(places, moments, places, GrowthRules(min_z=1.96), min_words=0.0)
@@ -66,7 +65,7 @@ def test_without_the_held_out_half_noise_would_be_reported() -> None:
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
-    case = speakers_on_a_map(1500, seed=4, regions=(CORNER,))
+    case = simulate_map(1500, seed=4, regions=(CORNER,))
     rows = np.random.default_rng(0).permutation(1500)
     shuffled: Any = [column[rows] for column in case.columns]
     tree = GeographicTree.grow(*case.columns)
@@ -78,7 +77,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 
 def test_utterances_count_as_their_speakers() -> None:
-    case = speakers_on_a_map(600, seed=5, regions=(CORNER,), factor=3.0)
+    case = simulate_map(600, seed=5, regions=(CORNER,), factor=3.0)
     names = np.array([f"{number:04d}" for number in range(600)])
     whole = GeographicTree.grow(*case.columns, names)
     half = case.errors // 2
@@ -94,11 +93,11 @@ def test_utterances_count_as_their_speakers() -> None:
 
 @pytest.mark.parametrize("criterion", ["z", "difference"])
 def test_the_best_line_is_that_of_a_slow_search(criterion: str) -> None:
-    case = speakers_on_a_map(150, seed=6, regions=(CORNER,))
+    case = simulate_map(150, seed=6, regions=(CORNER,))
     # Rounded, so that speakers share coordinates.
     places = np.rint(np.stack(case.columns[:2], axis=1))
     moments = speaker_moments(case.errors, case.words)
-    others = np.rint(np.stack(speakers_on_a_map(150, seed=7).columns[:2], axis=1))
+    others = np.rint(np.stack(simulate_map(150, seed=7).columns[:2], axis=1))
     rules = GrowthRules(min_speakers=15, min_z=1.0, criterion=criterion)
     best: Any = -1.0
     expected = None
@@ -124,7 +123,7 @@ def test_the_best_line_is_that_of_a_slow_search(criterion: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(80, 400), st.sampled_from([1.0, 2.0, 4.0]))
 def test_regions_divide_the_map_and_keep_the_rules(seed: int, num: int, factor: float) -> None:
-    case = speakers_on_a_map(num, seed=seed, regions=(CORNER,), factor=factor)
+    case = simulate_map(num, seed=seed, regions=(CORNER,), factor=factor)
     rules: Any = {"min_share": 0.1, "min_speakers": 10, "min_gap_points": 1.0}
     tree = GeographicTree.grow(*case.columns, **rules, seed=seed)
     names = tree.assign(case.latitude, case.longitude)
@@ -145,7 +144,7 @@ def test_regions_divide_the_map_and_keep_the_rules(seed: int, num: int, factor: 
 
 
 def test_missing_coordinates_are_counted_and_left_out() -> None:
-    case = speakers_on_a_map(600, seed=8, regions=(CORNER,), factor=3.0)
+    case = simulate_map(600, seed=8, regions=(CORNER,), factor=3.0)
     names = [f"{number:04d}" for number in range(600)]
     whole = GeographicTree.grow(*case.columns, names)
     columns: Any = [np.append(column, [99.0, 40.0, 41.0]) for column in case.columns]
@@ -160,7 +159,7 @@ def test_missing_coordinates_are_counted_and_left_out() -> None:
 
 
 def test_a_speaker_lives_where_most_words_were_spoken() -> None:
-    case = speakers_on_a_map(100, seed=9)
+    case = simulate_map(100, seed=9)
     columns: Any = [
         np.append(column, column[0] + step)
         for column, step in zip(case.columns, (5.0, 0.0, 0.0, 1.0), strict=True)
@@ -171,7 +170,7 @@ def test_a_speaker_lives_where_most_words_were_spoken() -> None:
 
 
 def test_coordinates_out_of_range_are_named() -> None:
-    case = speakers_on_a_map(100, seed=9)
+    case = simulate_map(100, seed=9)
     latitude, longitude, errors, words = (column.astype(float) for column in case.columns)
     latitude[[3, 7]] = 91.0
     with pytest.raises(ValueError, match=r"latitude must lie within -90..90.*2 rows, 3, 7; are"):
@@ -183,7 +182,7 @@ def test_coordinates_out_of_range_are_named() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    case = speakers_on_a_map(100, seed=9)
+    case = simulate_map(100, seed=9)
     with pytest.raises(ValueError, match="0 speakers have coordinates .*2 rows have no"):
         nowhere: Any = [None, None]
         GeographicTree.grow(nowhere, [1.0, 2.0], [1, 1], [9, 9])
@@ -200,7 +199,7 @@ def test_bad_arguments_are_refused() -> None:
 
 
 def test_json_makes_the_same_tree() -> None:
-    case = speakers_on_a_map(2000, seed=0, regions=(CORNER,))
+    case = simulate_map(2000, seed=0, regions=(CORNER,))
     tree = GeographicTree.grow(*case.columns)
     text = json.dumps(tree.to_json(), allow_nan=False)
     assert GeographicTree.from_json(json.loads(text)) == tree and tree.splits
@@ -216,7 +215,7 @@ def test_json_makes_the_same_tree() -> None:
 
 @pytest.mark.slow
 def test_a_million_utterances_take_seconds() -> None:
-    case = speakers_on_a_map(20_000, seed=0, regions=(CORNER, MIDDLE))
+    case = simulate_map(20_000, seed=0, regions=(CORNER, MIDDLE))
     generator = np.random.default_rng(0)
     who = generator.integers(0, 20_000, 1_000_000)
     words = generator.integers(1, 20, 1_000_000)
