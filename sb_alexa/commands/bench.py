@@ -11,6 +11,7 @@ from types import ModuleType
 BENCHMARKS = {
     "amortized": "arbitrators: operations and time saved, errors over thresholds, live streams",
     "amortized-training": "whether arbitrators learn where to save: against dense and random gates",
+    "audit-size": "what an audit of a million utterances costs, as a whole process",
     "audit-statistics": "whether intervals and tests of a fairness audit keep their promises",
     "fisher": "the Fisher information that elastic weight consolidation needs: time, processes",
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
