@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -203,6 +204,16 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"-o {args.output} is a file; name a folder for the report")
     if args.json and Path(args.json).is_dir():
         raise ValueError(f"--json {args.json} is a folder; name a file, such as audit.json")
+    if args.output:
+        _check_writable("-o", Path(args.output))
+    if args.json:
+        _check_writable("--json", Path(args.json).absolute().parent)
+
+
+def _check_writable(option: str, folder: Path) -> None:
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"{option}: nothing can be written to {there}; name another place")
 
 
 def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) -> None:
@@ -237,4 +248,7 @@ def _judge_gap(max_gap: float | None, result: AuditResult) -> int:
         f"\nLargest gap of WER: {gaps[column]:.2f} points, by {column}; "
         f"{'more than' if exceeded else 'within'} the {max_gap:g} allowed"
     )
+    small = sum(not group.is_ranked for one in result.columns for group in one.rates.groups)
+    if small:
+        print(f"Not judged: {small} groups with too few speakers to be ranked")
     return int(exceeded)

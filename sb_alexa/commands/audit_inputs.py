@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,28 @@ from sb_alexa.fairness.declared_groups import DeclaredGroups
 from sb_alexa.report.audit_measurement import AuditRequest
 from sb_alexa.report.audit_results import AuditSettings
 
-# Letters, digits and what belongs to words: apostrophes inside, and hyphens become blanks.
-_PUNCTUATION = re.compile(r"[^\w\s']|_|(?<!\w)'|'(?!\w)")
+# Apostrophes belong to words inside of them only.
+_QUOTES = re.compile(r"(?<!\S)'+|'+(?!\S)|'{2,}")
+
+
+class _WordCharacters(dict[int, str]):
+    """What becomes of each character: letters, their marks and digits stay, the rest is blank."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kind = unicodedata.category(character)
+        # Vowels of Hindi or Thai are marks (M), which \w lacks: without them words fall apart.
+        kept = character if kind[0] in "LNM" or character == "'" else " "
+        # Invisible signs, of the direction of writing and the like, separate nothing.
+        self[code] = "" if kind == "Cf" else kept
+        return self[code]
+
+
+_NO_GROUPS = (
+    "says what an utterance is or where, which is no column of groups; to group by it, copy it to "
+    "a column of another name"
+)
+_CHARACTERS = _WordCharacters({ord("’"): "'"})
 
 
 def audit_request(args: argparse.Namespace) -> AuditRequest:
@@ -58,6 +79,15 @@ def audit_tables(args: argparse.Namespace, speakers: SpeakerTable | None) -> lis
     """
     names = _names(args)
     columns = _needed_columns(args)
+    for column in args.utterance_columns:
+        if column not in columns:
+            raise ValueError(
+                f"--utterance-columns: {column!r} is not among the columns of groups; name it in "
+                "--by as well"
+            )
+    for column in columns:
+        if column in (*ROW_COLUMNS, *PLACE_COLUMNS):
+            raise ValueError(f"--by: {column!r} {_NO_GROUPS}")
     if args.hypotheses:
         pairs = [(args.table, hypotheses) for hypotheses in args.hypotheses]
     else:
@@ -83,14 +113,17 @@ def audit_tables(args: argparse.Namespace, speakers: SpeakerTable | None) -> lis
 
 
 def normalized(text: str) -> str:
-    """A text in lower case, without punctuation.
+    """A text in lower case, without punctuation; letters with marks in one way of writing (NFC).
 
     Example
     -------
     >>> normalized("Don't stop -- the well-known 'song'.").split()
     ["don't", 'stop', 'the', 'well', 'known', 'song']
+    >>> normalized("हिन्दी में।").split() == ["हिन्दी", "में"]
+    True
     """
-    return _PUNCTUATION.sub(" ", text.lower().replace("’", "'"))
+    composed = unicodedata.normalize("NFC", text.lower())
+    return _QUOTES.sub(" ", composed.translate(_CHARACTERS))
 
 
 def _columns(words: Sequence[str]) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from itertools import compress
 import numpy as np
 
 from sb_alexa.corpora.text_files import CorpusError, name_some
-from sb_alexa.corpora.transcript_rows import TranscriptRows, numbers_of
+from sb_alexa.corpora.transcript_rows import NO_VALUE, TranscriptRows, numbers_of
 from sb_alexa.fairness.zip_codes import num_zip_digits, restore_zeros, zip_texts
 
 _US_ZIP_DIGITS = 5
@@ -42,6 +42,16 @@ def usable_rows(rows: TranscriptRows) -> TranscriptRows:
             f"{_names(rows, ~known)}",
         )
     rows = _without_repetitions(rows)
+    unknown = sorted({who for who in rows.speakers if who.lower() in NO_VALUE})
+    if unknown:
+        rows = replace(
+            rows,
+            notes=(
+                *rows.notes,
+                f"{' and '.join(map(repr, unknown))} counts as the name of one speaker; where it "
+                "stands for unknown ones, leave it empty",
+            ),
+        )
     spoken = rows.words > 0
     if not spoken.all():
         num_inserted = int(rows.errors[~spoken].sum())
@@ -70,6 +80,7 @@ def _without_repetitions(rows: TranscriptRows) -> TranscriptRows:
     if len(set(rows.ids)) == len(rows.ids):
         return rows
     keep = np.ones(len(rows.ids), dtype=bool)
+    differing: dict[str, None] = {}
     first: dict[str, int] = {}
     for row, identifier in enumerate(rows.ids):
         earlier = first.setdefault(identifier, row)
@@ -82,10 +93,14 @@ def _without_repetitions(rows: TranscriptRows) -> TranscriptRows:
                 f"{rows.name}, line {rows.lines[row]} repeats {identifier!r} of line "
                 f"{rows.lines[earlier]} with another speaker or other counts; delete one of them"
             )
+        changed = (name for name, side in rows.columns.items() if side[earlier] != side[row])
+        differing.update(dict.fromkeys(changed))
+    also = f" (they differ in {', '.join(differing)}; the first counts)" if differing else ""
     repeated = [*dict.fromkeys(compress(rows.ids, (~keep).tolist()))]
     return rows.chosen(
         keep,
-        f"{(~keep).sum()} rows repeat an utterance and are counted once: {name_some(repeated)}",
+        f"{(~keep).sum()} rows repeat an utterance and are counted once{also}: "
+        f"{name_some(repeated)}",
     )
 
 
@@ -249,6 +264,12 @@ def groups(
     num_speakers: dict[str, int] = {}
     for _, group in pairs:
         num_speakers[group] = num_speakers.get(group, 0) + 1
+    unknown = sorted(group for group in num_speakers if group.lower() in NO_VALUE)
+    if unknown:
+        notes.append(
+            f"column {column!r}: {' and '.join(map(repr, unknown))} counts as a group like any "
+            "other; where it stands for unknown, leave it empty"
+        )
     alone = sorted(group for group, number in num_speakers.items() if number == 1)
     if alone:
         notes.append(

@@ -19,8 +19,8 @@ PLACE_COLUMNS = ("latitude", "longitude", "zip")
 ROW_COLUMNS = ("id", "speaker", "reference", "hypothesis", "errors", "words")
 # A column with more different values is none of groups, unless it is asked for.
 MOST_GROUPS = 100
-# What programs write where a number is missing.
-_NO_NUMBER = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
+# What programs write where something is missing.
+NO_VALUE = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def numbers_of(texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
         try:
             values[row] = float(text)
         except ValueError:
-            if text.lower() not in _NO_NUMBER:
+            if text.lower() not in NO_VALUE:
                 strange.append(row)
     return values, strange
 

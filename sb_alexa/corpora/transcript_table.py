@@ -225,8 +225,8 @@ def read_transcripts(
         rows = with_speaker_columns(rows, speakers.path, joined, speakers.rows)
     for column in (*(columns or ()), *utterance_columns):
         if column not in rows.columns:
-            joined = () if speakers is None else speakers.columns
-            known = dict.fromkeys([*collector.group_columns, *joined])
+            theirs = () if speakers is None else speakers.columns
+            known = dict.fromkeys([*collector.group_columns, *theirs])
             raise CorpusError(_unknown(name, column, [c for c in known if c not in PLACE_COLUMNS]))
     return _table(rows, utterance_columns)
 

@@ -65,7 +65,10 @@ def _kept(value: str, interval: str) -> str:
 
 def _origin(result: AuditResult, column: AuditColumn) -> str:
     if column.origin == "applied":
-        return "These cohorts were found elsewhere and applied to the speakers of this table."
+        return (
+            "These cohorts come from a file and were applied to all speakers of this table. If "
+            "some of these speakers found them, gaps tend to be too large (the winner's curse)."
+        )
     if not column.is_found:
         return ""
     base = f" with the transcripts of {escape(result.base)}" if result.base else ""

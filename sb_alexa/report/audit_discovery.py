@@ -152,7 +152,9 @@ def cohort_column(
     ValueError
         If the table lacks what the cohorts are of.
     """
-    if "embedding" in model.columns and embeddings is not None:
+    if "embedding" in model.columns:
+        if embeddings is None:
+            raise ValueError(f"{model.kind} need embeddings of the speakers; give them as well")
         voices = Voices.of(table, embeddings)
         return _spread(model.assign({"embedding": voices.values}), voices.rows)
     sides: dict[str, Sequence[str] | np.ndarray | None] = {

@@ -68,7 +68,7 @@ def audit_figures(result: AuditResult) -> _Figures:
 
 
 def colliding_names(result: AuditResult) -> list[str]:
-    """Sentences on groups whose figures would overwrite one another's.
+    """Sentences on groups and systems whose figures would overwrite one another's.
 
     Arguments
     ---------
@@ -77,6 +77,15 @@ def colliding_names(result: AuditResult) -> list[str]:
     """
     seen: dict[str, str] = {}
     said = []
+    systems: dict[str, str] = {}
+    for one in result.comparisons:
+        name = figure_name(one.system, "")
+        if name in systems:
+            said.append(
+                f"{systems[name]} and {one.system} are both called {name} in the JSON, which has "
+                "the latter only; rename a file"
+            )
+        systems[name] = one.system
     for column in result.columns:
         for group in column.rates.groups:
             name, called = figure_name(column.name, group.group), f"{column.name} {group.group!r}"

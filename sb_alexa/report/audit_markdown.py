@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from sb_alexa.fairness.cohort_gap import CohortGap
 from sb_alexa.fairness.group_regression import GroupRegression
@@ -16,6 +17,8 @@ from sb_alexa.report.audit_speakers import SpeakerSpread
 from sb_alexa.report.estimate_text import UNKNOWN, estimate_text, number_text
 from sb_alexa.report.markdown_table import aligned_table
 
+# Of a table of somebody else's: these would end a line or command the terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _TITLES = ["speakers", "words", "WER %", "to the rest", "adjusted p"]
 
 
@@ -60,11 +63,15 @@ def audit_markdown(result: AuditResult) -> str:
 
 def _speakers(spread: SpeakerSpread) -> str:
     low, middle, high = (number_text(value) for value in spread.percentiles)
-    hardest = ", ".join(f"{one.speaker} ({number_text(one.wer)})" for one in spread.hardest)
+    hardest = ", ".join(f"{_name(one.speaker)} ({number_text(one.wer)})" for one in spread.hardest)
     return (
         f"Single speakers: median {middle} %, one in ten below {low} %, one in ten above {high} %; "
         f"hardest: {hardest}"
     )
+
+
+def _name(text: str) -> str:
+    return _CONTROL.sub(" ", text).replace("|", "\\|")
 
 
 def _column(column: AuditColumn, overall: GroupErrorRate) -> list[str]:
@@ -75,14 +82,16 @@ def _column(column: AuditColumn, overall: GroupErrorRate) -> list[str]:
     title = f"## By {column.name}"
     if column.is_found:
         title += ", of the speakers who had no part in finding it"
-    else:
+    elif column.origin == "applied":
+        title += ", from a file; too far apart if some of these speakers found the cohorts"
+    if not column.is_found:
         rows.append(["**all**", *_sizes(overall), estimate_text(overall.wer), UNKNOWN, UNKNOWN])
     return [title, "", *aligned_table([column.name, *_TITLES], rows), "", _gap(column)]
 
 
 def _group(group: GroupErrorRate, test: GroupRateTest) -> list[str]:
     ratio = UNKNOWN if math.isnan(test.rest_ratio) else f"x {number_text(test.rest_ratio)}"
-    name = group.group if group.is_ranked else f"{group.group} *"
+    name = _name(group.group) + ("" if group.is_ranked else " *")
     return [name, *_sizes(group), estimate_text(group.wer), ratio, p_text(test.adjusted_p_value)]
 
 
@@ -109,8 +118,11 @@ def _gap(column: AuditColumn) -> str:
     gap = column.rates.gap
     if gap is None:
         return "Fewer than two groups can be ranked: no gap."
+    if gap.gap_points.value == 0:
+        return f"All {len(column.rates.ranked)} ranked groups have the same word error rate."
     relative = _percent(gap.gap_relative)
-    return f"Gap: {gap.bottom} lies {estimate_text(gap.gap_points)} points above {gap.top}" + (
+    bottom, top = _name(gap.bottom), _name(gap.top)
+    return f"Gap: {bottom} lies {estimate_text(gap.gap_points)} points above {top}" + (
         f", {relative}." if relative else "."
     )
 
@@ -125,8 +137,8 @@ def _percent(relative: Estimate) -> str:
 def _regression(regression: GroupRegression) -> list[str]:
     rows = [
         [
-            f"{one.column} {one.group}",
-            one.reference,
+            _name(f"{one.column} {one.group}"),
+            _name(one.reference),
             f"x {number_text(one.crude_ratio)}",
             f"x {estimate_text(one.ratio)}",
             p_text(one.adjusted_p_value),
@@ -140,13 +152,15 @@ def _regression(regression: GroupRegression) -> list[str]:
 def _found(result: AuditResult) -> list[str]:
     lines = []
     if result.tree is not None:
-        number = len(result.tree.regions)
+        number, tested = len(result.tree.regions), result.tree.num_lines_tested
         lines += [
             "",
-            f"Map: {number} regions after {result.tree.num_lines_tested} lines tested."
+            f"Map: {number} regions after {tested} lines tested."
             if number > 1
-            else f"Map: no region differs from the rest ({result.tree.num_lines_tested} lines "
-            "tested).",
+            else f"Map: no line was confirmed ({tested} tested)."
+            if tested
+            else f"Map: nothing was tested, as no line has {result.tree.rules.min_speakers} "
+            "speakers of either half on both of its sides and a clear gap in the half that draws.",
         ]
     if result.partition is not None:
         chosen = result.partition.chosen
@@ -171,7 +185,7 @@ def _comparisons(result: AuditResult) -> list[str]:
         found = [one.differences.columns[column.name] for one in result.comparisons]
         for group in column.rates.groups:
             inside = [one.by_group[group.group].difference for one in found]
-            rows.append([f"{column.name} {group.group}", *_row(inside)])
+            rows.append([_name(f"{column.name} {group.group}"), *_row(inside)])
         gaps = [one.gap for one in found]
         if all(gap is not None for gap in gaps):
             worst = [gap.worst_group for gap in gaps if gap is not None]

@@ -18,7 +18,7 @@ from sb_alexa.metrics.error_rate_bootstrap import bootstrap_error_rates
 from sb_alexa.metrics.error_rate_estimates import GroupErrorRate
 from sb_alexa.metrics.group_rate_tests import compare_with_rest
 from sb_alexa.metrics.paired_error_rates import bootstrap_paired_error_rates
-from sb_alexa.report.audit_discovery import cohort_column, discover_cohorts
+from sb_alexa.report.audit_discovery import REGION, VOICE, ZIP, cohort_column, discover_cohorts
 from sb_alexa.report.audit_places import map_places
 from sb_alexa.report.audit_results import (
     AuditColumn,
@@ -27,6 +27,9 @@ from sb_alexa.report.audit_results import (
     SystemComparison,
 )
 from sb_alexa.report.audit_speakers import speaker_spread
+
+# The end of a 95 % interval then lies between the fifth and the sixth most extreme draw.
+_FEWEST_DRAWS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +117,11 @@ def measure_audit(
     base, audited = matched[0], matched[-1]
     _check_speakers(base)
     notes = [note for table in matched for note in _named(table, of_several=len(matched) > 1)]
+    if request.settings.num_samples < _FEWEST_DRAWS:
+        notes.append(
+            f"{request.settings.num_samples} bootstrap draws are too few for intervals to be "
+            f"believed; {_FEWEST_DRAWS} are the least, 1000 are usual"
+        )
     columns, origins = _declared_columns(base, request, notes)
     say("looking for cohorts")
     found = discover_cohorts(
@@ -179,11 +187,21 @@ def _declared_columns(
             columns[column] = tuple(DeclaredGroups.of(sides).assign(sides).tolist())
             origins[column] = "declared"
     for column, model in request.applied.items():
+        if column in columns:
+            raise ValueError(
+                f"cohorts {column!r} have the name of a column of groups; rename the file or the "
+                "column"
+            )
         groups = cohort_column(model, table, request.embeddings)
         if any(groups):
             columns[column], origins[column] = groups, "applied"
         else:
             notes.append(f"{column}: the {model.kind} know nobody of {table.name}")
+    taken = [column for column in (REGION, ZIP, VOICE) if column in columns]
+    if taken:
+        raise ValueError(
+            f"an audit calls the cohorts that it finds {taken[0]!r}; rename that column or file"
+        )
     return columns, origins
 
 

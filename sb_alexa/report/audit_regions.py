@@ -107,6 +107,12 @@ def _found(tree: GeographicTree) -> str:
         "Half of the speakers drew lines along parallels and meridians where the WER differs "
         f"most. The other half measured each: {tree.num_lines_tested} were drawn"
     )
+    if not tree.num_lines_tested:
+        return (
+            "The map stays one region, and nothing was tested: no line along a parallel or a "
+            f"meridian has {rules.min_speakers} speakers of either half on both of its sides and a "
+            f"clear gap in the half that draws. More speakers may show differences.{without}"
+        )
     if not tree.splits:
         return (
             f"{how}, none was confirmed. So the map stays one region, which does not say that "

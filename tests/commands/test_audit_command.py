@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sb_alexa import cli
+from sb_alexa.commands.audit_inputs import normalized
 from sb_alexa.fairness.cohort_model import CohortModel
 from tests.audit_tables import ZIPS, audit_table, write_table
 from tests.html_page import parse
@@ -95,6 +96,9 @@ def test_hypotheses_in_files_of_their_own(tmp_path: Path, capsys) -> None:
     ("options", "said"),
     [
         (["--by", "acent"], "no column 'acent'. Did you mean accent? There are: accent, sex"),
+        (["--by", "zip"], "--by: 'zip' says what an utterance is or where"),
+        (["--by", "accent+speaker"], "--by: 'speaker' says what an utterance is or where"),
+        (["--by", "accent", "--utterance-columns", "sex"], "'sex' is not among the columns of"),
         (["--geo", "lat", "lon"], "no column 'lat', which is said to hold latitude."),
         (["--geo", "latitude"], "--geo takes two columns, of latitude and of longitude, got"),
         (["--zip", "zap"], "no column 'zap', which is said to hold zip. Did you mean zip?"),
@@ -126,3 +130,35 @@ def test_tables_that_are_not_there(files: Path, capsys) -> None:
     ):
         assert cli.main(["audit", *arguments]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_texts_of_all_scripts_are_normalized() -> None:
+    for one, other, is_same in (
+        ("नमस्ते, दुनिया।", "नमस्ते दुनिया", True),
+        ("मैं", "में", False),
+        ("naïve café", "naïve cafe\u0301", True),
+        ("مرحبا\u200f، يا عالم", "مرحبا يا عالم", True),
+        ("''It's'' the dogs' — well-known", "it’s the dogs well known", True),
+    ):
+        assert (normalized(one).split() == normalized(other).split()) is is_same, one
+    assert len(normalized("สวัสดีครับ ผม").split()) == 2
+
+
+def test_groups_that_are_too_small_are_not_judged_in_silence(files: Path, capsys) -> None:
+    options = [files / "before.csv", "--by", "town", "--no-map", "--max-gap", 90]
+    table = (files / "before.csv").read_text().splitlines()
+    header = table[0].split(",")
+    who = header.index("speaker")
+    rows = [line + ",rare" if line.split(",")[who] < "s003" else line + ",usual" for line in table]
+    rows = [line.replace(",usual", ",other") if "s1" in line else line for line in rows[1:]]
+    (files / "towns.csv").write_text("\n".join([table[0] + ",town", *rows]) + "\n")
+    assert call(files / "towns.csv", *options[1:]) == 0
+    assert "Not judged: 1 groups with too few speakers" in capsys.readouterr().out
+
+
+def test_what_would_be_lost_is_found_before_measuring(files: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").touch()
+    for option in ("-o", "--json"):
+        assert call(files / "before.csv", option, tmp_path / "file" / "there") == 2
+        shown = capsys.readouterr()
+        assert f"{option}: nothing can be written to" in shown.err and not shown.out

@@ -426,3 +426,18 @@ def test_published_error_rates(
     assert len(table) == num_utterances and table.notes == ()
     assert round(100 * table.errors.sum() / table.words.sum(), 2) == wer
     assert table.cells().num_speakers == (40 if split == "test-clean" else 33)
+
+
+def test_what_programs_write_for_unknown_is_pointed_at(tmp_path: Path) -> None:
+    text = TEXTS.replace("cid", "nan").replace("no,no,F", "no,no,NaN")
+    table = read_transcripts(write(tmp_path, text))
+    assert table.columns["sex"] == ("F", "M", "M", "NaN"), "it may be a name all the same"
+    said = " ".join(table.notes)
+    assert "'nan' counts as the name of one speaker; where it stands for unknown" in said
+    assert "column 'sex': 'NaN' counts as a group like any other; where it stands" in said
+
+
+def test_repeated_utterance_of_another_group_is_said(tmp_path: Path) -> None:
+    table = read_transcripts(write(tmp_path, TEXTS + "u2,bob,yes,yes,F\n"))
+    assert table.columns["sex"][1] == "M"
+    assert table.notes[0].endswith("counted once (they differ in sex; the first counts): u2")

@@ -180,6 +180,7 @@ def test_earlier_cohorts_are_applied_to_new_speakers() -> None:
     regions = later.columns[0].rates
     assert sum(group.num_speakers for group in regions.groups) == NUM_SPEAKERS
     assert regions.gap is not None and regions.gap.bottom == "R1" and not later.places
+    assert "too far apart if some of these speakers found the cohorts" in audit_markdown(later)
 
 
 def test_what_fails_is_said_and_the_rest_goes_on() -> None:
@@ -258,3 +259,45 @@ def test_groups_with_one_name_in_the_json_are_said() -> None:
     result = measure_audit([twice], AuditRequest([("sex",)], find_regions=False))
     (said,) = colliding_names(result)
     assert "sex 'F' and sex 'f' are both called sex_f" in said
+
+
+def test_no_column_takes_the_place_of_another() -> None:
+    table = audit_table()
+    named = replace(table, columns={REGION: table.columns["sex"]})
+    with pytest.raises(ValueError, match="that it finds 'found region'; rename that column"):
+        measure_audit([named], AuditRequest([(REGION,)], settings=SETTINGS))
+    model = CohortModel(DeclaredGroups.of({"sex": ["F", "M"]}))
+    with pytest.raises(ValueError, match="cohorts 'accent' have the name of a column"):
+        measure_audit([table], AuditRequest([("accent",)], applied={"accent": model}))
+
+
+def test_cohorts_of_voices_need_embeddings(result: AuditResult) -> None:
+    assert result.voices is not None
+    applied = {"voices": CohortModel(result.voices)}
+    with pytest.raises(ValueError, match="embedding cohorts need embeddings of the speakers"):
+        measure_audit([audit_table()], AuditRequest(applied=applied))
+
+
+def test_text_claims_no_more_than_was_done() -> None:
+    few = audit_table(num_speakers=30)
+    right = replace(few, errors=np.zeros(len(few)))
+    settings = AuditSettings(num_samples=9)
+    text = audit_markdown(measure_audit([right], AuditRequest([("sex",)], settings=settings)))
+    assert "Map: nothing was tested, as no line has 20 speakers" in text
+    assert "All 2 ranked groups have the same word error rate." in text
+    assert "Note: 9 bootstrap draws are too few for intervals to be believed" in text
+
+
+def test_names_cannot_break_the_text() -> None:
+    table = audit_table()
+    names = {"F": "a|b\nc", "M": "\x1b[31mred"}
+    named = replace(table, columns={"sex": tuple(names[sex] for sex in table.columns["sex"])})
+    request = AuditRequest([("sex",)], find_regions=False, settings=SETTINGS)
+    text = audit_markdown(measure_audit([named], request))
+    assert "| a\\|b c " in text and "\x1b" not in text
+
+
+def test_systems_with_one_name_in_the_json_are_said() -> None:
+    tables = [audit_table(name) for name in ("base", "a.b", "a-b")]
+    (said,) = colliding_names(measure_audit(tables, AuditRequest(find_regions=False)))
+    assert said.startswith("a.b and a-b are both called a_b in the JSON")

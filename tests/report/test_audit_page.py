@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sb_alexa.fairness.geographic_tree import GeographicTree
 from sb_alexa.fairness.speaker_totals import SpeakerTotals
 from sb_alexa.metrics.verification_estimates import Estimate
 from sb_alexa.report.audit_page import audit_page
@@ -343,3 +344,16 @@ def test_gaps_below_zero_are_left_of_the_line() -> None:
         ("0.0", "25.0")
     ]
     assert "&lt;b&gt;" in html and 'class="rate gap pale"' in html
+
+
+def test_page_claims_no_more_than_was_done(result: AuditResult, html: str) -> None:
+    assert "come from a file" not in text_of(html)
+    applied = tuple(replace(column, origin="applied") for column in result.columns)
+    said = text_of(audit_page(replace(result, columns=applied)))
+    assert "If some of these speakers found them, gaps tend to be too large" in said
+    few = np.arange(30.0)
+    untested = GeographicTree.grow(few, few, np.ones(30), np.full(30, 10.0), few.astype(str))
+    assert untested.num_lines_tested == 0
+    said = text_of(audit_page(replace(result, columns=(), tree=untested)))
+    assert "The map stays one region, and nothing was tested" in said
+    assert "none was confirmed" not in said
