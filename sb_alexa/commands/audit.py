@@ -75,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-gap",
         type=float,
         metavar="POINTS",
-        help="exit with 1 if the WER of two groups of a column differs by more",
+        help="exit with 1 if the measured WER of two groups differs by more, in a column of --by "
+        "or --cohorts; without these, in one that was found",
     )
 
 
@@ -198,6 +199,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.max_gap is not None and not args.max_gap >= 0:
         raise ValueError(f"--max-gap is a number of points >= 0, got {args.max_gap}")
+    if args.seed < 0:
+        raise ValueError(f"--seed must be >= 0, got {args.seed}")
     if args.num_samples < 1:
         raise ValueError(f"--num-samples must be >= 1, got {args.num_samples}; 1000 is usual")
     if args.output and Path(args.output).exists() and not Path(args.output).is_dir():
@@ -218,7 +221,7 @@ def _check_writable(option: str, folder: Path) -> None:
 
 def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) -> None:
     from sb_alexa.commands.figures import write_figures
-    from sb_alexa.report.audit_figures import audit_figures, colliding_names
+    from sb_alexa.report.audit_figures import audit_figures, audit_names, colliding_names
     from sb_alexa.report.audit_report import write_audit_files
 
     if args.output:
@@ -228,13 +231,20 @@ def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) ->
     if args.json:
         for sentence in colliding_names(result):
             print(f"Note: {sentence}")
-        write_figures(args.json, "audit", audit_figures(result))
+        write_figures(
+            args.json,
+            "audit",
+            audit_figures(result),
+            names=audit_names(result),
+            notes=result.notes,
+        )
 
 
 def _judge_gap(max_gap: float | None, result: AuditResult) -> int:
     if max_gap is None:
         return 0
-    found = {column.name: column.rates.gap for column in result.columns}
+    asked = [column for column in result.columns if not column.is_found] or result.columns
+    found = {column.name: column.rates.gap for column in asked}
     gaps = {name: gap.gap_points.value for name, gap in found.items() if gap is not None}
     gaps = {name: points for name, points in gaps.items() if not math.isnan(points)}
     if not gaps:
@@ -248,7 +258,7 @@ def _judge_gap(max_gap: float | None, result: AuditResult) -> int:
         f"\nLargest gap of WER: {gaps[column]:.2f} points, by {column}; "
         f"{'more than' if exceeded else 'within'} the {max_gap:g} allowed"
     )
-    small = sum(not group.is_ranked for one in result.columns for group in one.rates.groups)
+    small = sum(not group.is_ranked for one in asked for group in one.rates.groups)
     if small:
         print(f"Not judged: {small} groups with too few speakers to be ranked")
     return int(exceeded)

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,12 @@ def machine_description() -> dict[str, Any]:
 
 
 def write_figures(
-    path: str | os.PathLike[str], command: str, figures: Mapping[str, float | None]
+    path: str | os.PathLike[str],
+    command: str,
+    figures: Mapping[str, float | None],
+    *,
+    names: Mapping[str, str] | None = None,
+    notes: Sequence[str] | None = None,
 ) -> None:
     """Write figures as JSON: `{"command", "version", "machine", "figures"}`, replaced in one step.
 
@@ -55,6 +60,10 @@ def write_figures(
         What was run, for example ``bench streaming``.
     figures : mapping
         Number by name, flat. None where a figure could not be measured.
+    names : mapping of str to str, optional
+        Text that belongs to the figures, such as which group is the worst; written as `names`.
+    notes : sequence of str, optional
+        Sentences that whoever uses the figures should know; written as `notes`.
 
     Raises
     ------
@@ -83,6 +92,8 @@ def write_figures(
         "version": sb_alexa.__version__,
         "machine": machine_description(),
         "figures": dict(figures),
+        **({} if names is None else {"names": dict(names)}),
+        **({} if notes is None else {"notes": list(notes)}),
     }
     with replaced_atomically(path) as temporary:
         Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -273,7 +273,7 @@ def groups(
     alone = sorted(group for group, number in num_speakers.items() if number == 1)
     if alone:
         notes.append(
-            f"column {column!r}: {len(alone)} groups consist of one speaker, so nothing can be "
-            f"said about how they would be with others: {name_some(alone)}"
+            f"column {column!r}: groups of one speaker, about whom nothing general can be said: "
+            f"{name_some(alone)}"
         )
     return tuple(values), notes

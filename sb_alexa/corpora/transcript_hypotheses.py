@@ -65,7 +65,7 @@ class HypothesisFile:
             question = f" Did you mean {close}?" if close else ""
             raise CorpusError(
                 f"{self.path} lacks the column {theirs!r}.{question} There are: "
-                f"{', '.join(columns)}; say what it is called with names={{{ours!r}: ...}}"
+                f"{', '.join(columns)}; say what it is called with names, as in {ours}=<column>"
             )
         return columns[found]
 

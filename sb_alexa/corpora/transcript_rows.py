@@ -19,6 +19,14 @@ PLACE_COLUMNS = ("latitude", "longitude", "zip")
 ROW_COLUMNS = ("id", "speaker", "reference", "hypothesis", "errors", "words")
 # A column with more different values is none of groups, unless it is asked for.
 MOST_GROUPS = 100
+# More empty hypotheses, and more than 1 %, look like calls that failed.
+_MOST_EMPTY = 4
+# What columns of places are called elsewhere.
+_ALIASES = {
+    "latitude": ("lat", "geo_lat"),
+    "longitude": ("lon", "lng", "long", "geo_lon"),
+    "zip": ("zipcode", "zip_code", "postcode", "postal_code", "plz"),
+}
 # What programs write where something is missing.
 NO_VALUE = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
 
@@ -137,6 +145,7 @@ class RowCollector:
         self._seen: dict[str, dict[str, str]] = {}
         self._passed_over: dict[str, None] = {}
         self._known: dict[str, None] = {}
+        self._num_empty = 0
         # Whether to count texts; known from the first block on.
         self._counts_texts: bool | None = None
 
@@ -168,10 +177,19 @@ class RowCollector:
                 f"columns with more than {MOST_GROUPS} different values are passed over: "
                 f"{name_some([*self._passed_over])}; ask for one by name to group by it"
             )
+        if self._num_empty > max(_MOST_EMPTY, 0.01 * len(self._ids)):
+            notes.append(
+                f"{self._num_empty} of {len(self._ids)} utterances have an empty hypothesis: all "
+                "their words count as deleted; leave out those that no recogniser has heard"
+            )
         for place in PLACE_COLUMNS:
-            close = None if place in self._columns else nearest(place, self._columns)
+            if place in self._columns:
+                continue
+            known = set(self._known) - {*PLACE_COLUMNS, *ROW_COLUMNS}
+            close = next((name for name in known if name.lower() in _ALIASES[place]), None)
+            close = close or nearest(place, self._columns)
             if close is not None and close not in PLACE_COLUMNS:
-                notes.append(f"column {close!r} is read as groups; did you mean {place}?")
+                notes.append(f"column {close!r} is not read as {place}; name it so if it is")
         errors, words, lines = (np.concatenate(side) for side in zip(*self._counts, strict=True))
         return TranscriptRows(
             self.name,
@@ -239,8 +257,8 @@ class RowCollector:
             pattern = "speaker_pattern, such as '([^-]+)-.*' for 84-121123-0000" if more else ""
             raise CorpusError(
                 f"{self.name} lacks the column {ours!r}.{_question(ours, columns)} There are: "
-                f"{', '.join(columns)}; say what it is called with names={{{ours!r}: ...}}{more}"
-                f"{pattern}"
+                f"{', '.join(columns)}; say what it is called with names, as in "
+                f"{ours}=<column>{more}{pattern}"
             )
 
     def _lacking(self, columns: Mapping[str, list[str]]) -> str:
@@ -272,6 +290,8 @@ class RowCollector:
             hypotheses = self._hypotheses.find(ids)
         has_text = [text is not None for text in hypotheses]
         if self._counts_texts:
+            said = zip(columns.get("reference", empty), hypotheses, strict=True)
+            self._num_empty += sum(text == "" and reference != "" for reference, text in said)
             counts = self._counter.count(
                 compress(columns.get("reference", empty), has_text),
                 (text for text in hypotheses if text is not None),

@@ -17,9 +17,11 @@ from sb_alexa.metrics.error_rate_estimates import (
 )
 from sb_alexa.metrics.rate_draws import RateDraws, Term
 from sb_alexa.metrics.studentized_interval import (
+    FEWEST_FOR_INTERVAL,
     UNKNOWN,
     Estimate,
     around,
+    check_level,
     critical_value,
     exponential,
     studentized,
@@ -45,6 +47,8 @@ def bootstrap_error_rates(
     Worst and best group are chosen by what was measured, so a gap is found also where there is
     none. The critical value of the gap between them is therefore that of the pair of ranked groups
     that strays most in each draw; with many small groups this errs on the wide side.
+
+    Groups of fewer than five speakers have no interval.
 
     Without an error in a group no draw has any: then the upper end is the exact Poisson limit (3
     errors at 95 %), which supposes that errors come singly.
@@ -93,6 +97,7 @@ def bootstrap_error_rates(
     >>> 1.5 < accent.gap.ratio.low < 2.0 < accent.gap.ratio.high < 2.6
     True
     """
+    check_level(level)
     draws = RateDraws([cells], num_samples=num_samples, seed=seed)
     columns = {}
     for column, made in cells.columns.items():
@@ -126,7 +131,7 @@ def group_estimate(
 ) -> Estimate:
     """WER of one group in percent with its interval, see `bootstrap_error_rates`."""
     value = 100.0 * float(draws.rate(place, system)[0])
-    if num_speakers < 2:
+    if num_speakers < FEWEST_FOR_INTERVAL:
         return Estimate(value, math.nan, math.nan)
     if value == 0.0:
         limit = -math.log1p(-level) / float(draws.words[0, place])
@@ -148,7 +153,7 @@ def _pair(
     terms = [Term(draws.find(column, bottom)), Term(draws.find(column, top), -1.0)]
     samples, errors = draws.contrast(terms)
     log_samples, log_errors = draws.log_contrast(terms)
-    if min(num_speakers[bottom], num_speakers[top]) < 2:
+    if min(num_speakers[bottom], num_speakers[top]) < FEWEST_FOR_INTERVAL:
         errors, log_errors = np.full_like(errors, np.nan), np.full_like(errors, np.nan)
     points = studentized(100.0 * samples, 100.0 * errors, level=level)
     log_ratio = studentized(log_samples, log_errors, level=level)
@@ -195,6 +200,9 @@ def _gap(
     log_ratio: Estimate,
 ) -> ErrorRateGap:
     bottom, top = (float(draws.errors(one.group)[0]) for one in terms)
+    if bottom == top == 0.0:
+        # No draw has any error, which is no proof that there are none.
+        points = Estimate(points.value, math.nan, math.nan)
     if top == 0.0:
         return ErrorRateGap(*names, points, UNKNOWN, UNKNOWN)
     ratio, relative = exponential(log_ratio), exponential(log_ratio, minus=1.0)

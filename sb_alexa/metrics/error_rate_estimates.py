@@ -23,7 +23,7 @@ class GroupErrorRate:
         Their sums.
     wer : Estimate
         Percent: errors per 100 words, with its interval. NaN without words; the ends of the
-        interval are NaN for a single speaker.
+        interval are NaN for fewer than five speakers.
     """
 
     group: str

@@ -31,7 +31,7 @@ class GroupRateTest:
         Two-sided, for itself. NaN where it was not tested: fewer than 10 speakers in the group or
         in the rest, or no errors at all.
     adjusted_p_value : float
-        Holm's, over all groups of all columns.
+        Holm's, over all groups of all columns; the two groups of a column with two count once.
     """
 
     column: str
@@ -95,8 +95,20 @@ def compare_with_rest(
         by_group = cells.speakers_by_group(column).tolist()
         for code, name in enumerate(made.names):
             found.append(_compare(cells, column, code, name, by_group[code]))
-    adjusted = holm([one.p_value for one in found]).tolist()
-    return tuple(replace(one, adjusted_p_value=p) for one, p in zip(found, adjusted, strict=True))
+    adjusted = holm([one.p_value for one in found if not _is_second_of_two(cells, one)]).tolist()
+    p_values = iter(adjusted)
+    last = math.nan
+    tests = []
+    for one in found:
+        last = last if _is_second_of_two(cells, one) else next(p_values)
+        tests.append(replace(one, adjusted_p_value=last))
+    return tuple(tests)
+
+
+def _is_second_of_two(cells: ErrorCells, one: GroupRateTest) -> bool:
+    """Of two groups each is the other's rest: one hypothesis, which counts once."""
+    names = cells.columns[one.column].names
+    return len(names) == 2 and one.group == names[1]
 
 
 def _compare(

@@ -10,7 +10,14 @@ import numpy as np
 
 from sb_alexa.metrics.error_cells import ErrorCells
 from sb_alexa.metrics.rate_draws import RateDraws, Term
-from sb_alexa.metrics.studentized_interval import UNKNOWN, Estimate, exponential, studentized
+from sb_alexa.metrics.studentized_interval import (
+    FEWEST_FOR_INTERVAL,
+    UNKNOWN,
+    Estimate,
+    check_level,
+    exponential,
+    studentized,
+)
 from sb_alexa.metrics.verification_groups import FEWEST_SPEAKERS
 
 SYSTEM, BASE = 0, 1
@@ -47,7 +54,7 @@ class GroupDifference:
     num_speakers : int
         Those who say at least one word in it.
     difference : ErrorRateDifference
-        Of its speakers. The ends of the intervals are NaN for a single one.
+        Of its speakers. The ends of the intervals are NaN for fewer than five.
     """
 
     group: str
@@ -181,6 +188,7 @@ def bootstrap_paired_error_rates(
     >>> -0.14 < paired.relative.low < -0.09 < paired.relative.high < -0.04
     True
     """
+    check_level(level)
     draws = RateDraws([cells, base], num_samples=num_samples, seed=seed)
     columns = {}
     for column, made in cells.columns.items():
@@ -206,7 +214,7 @@ def _difference(
     wer, base_wer = (100.0 * float(draws.rate(one.group, one.system)[0]) for one in terms)
     samples, errors = draws.contrast(terms)
     log_samples, log_errors = draws.log_contrast(terms)
-    if num_speakers < 2:
+    if num_speakers < FEWEST_FOR_INTERVAL:
         errors, log_errors = np.full_like(errors, math.nan), np.full_like(errors, math.nan)
     points = studentized(100.0 * samples, 100.0 * errors, level=level)
     if not base_wer > 0.0:

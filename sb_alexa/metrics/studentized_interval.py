@@ -7,6 +7,8 @@ import numpy as np
 from sb_alexa.metrics.verification_estimates import Estimate
 
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
+# Draws of fewer leave so few different standard errors that an interval would be noise.
+FEWEST_FOR_INTERVAL = 5
 
 
 def critical_value(samples: np.ndarray, errors: np.ndarray, *, level: float) -> float:
@@ -44,14 +46,19 @@ def critical_value(samples: np.ndarray, errors: np.ndarray, *, level: float) -> 
     >>> critical_value(samples, errors, level=0.5)
     2.0
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
+    check_level(level)
     strayed = np.abs((samples[1:] - samples[:1]) / errors[1:])
     if strayed.ndim == 2:
         # fmax passes over statistics that this draw does not have.
         strayed = np.fmax.reduce(strayed, axis=1)
     strayed = strayed[~np.isnan(strayed)]
     return float(np.quantile(strayed, level)) if strayed.size else float("nan")
+
+
+def check_level(level: float) -> None:
+    """Raise ValueError where the probability to cover is none."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
 
 
 def studentized(samples: np.ndarray, errors: np.ndarray, *, level: float) -> Estimate:

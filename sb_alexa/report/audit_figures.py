@@ -67,6 +67,27 @@ def audit_figures(result: AuditResult) -> _Figures:
     return figures
 
 
+def audit_names(result: AuditResult) -> dict[str, str]:
+    """Text beside the figures: what was audited, and the worst and best group of each column.
+
+    Arguments
+    ---------
+    result : AuditResult
+        What was measured.
+
+    Returns
+    -------
+    dict
+        `system`, `base`, and of each column with a gap `worst_<column>` and `best_<column>`.
+    """
+    names = {"system": result.system, "base": result.base}
+    for column in result.columns:
+        if column.rates.gap is not None:
+            names[f"worst_{figure_name(column.name, '')}"] = column.rates.gap.bottom
+            names[f"best_{figure_name(column.name, '')}"] = column.rates.gap.top
+    return names
+
+
 def colliding_names(result: AuditResult) -> list[str]:
     """Sentences on groups and systems whose figures would overwrite one another's.
 

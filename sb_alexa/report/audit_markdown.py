@@ -19,6 +19,8 @@ from sb_alexa.report.markdown_table import aligned_table
 
 # Of a table of somebody else's: these would end a line or command the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# Of a column, on a terminal.
+_MOST_SHOWN = 50
 _TITLES = ["speakers", "words", "WER %", "to the rest", "adjusted p"]
 
 
@@ -78,7 +80,11 @@ def _column(column: AuditColumn, overall: GroupErrorRate) -> list[str]:
     tests = {test.group: test for test in column.tests}
     ranked = column.rates.ranked
     others = [group for group in column.rates.groups if not group.is_ranked]
-    rows = [_group(group, tests[group.group]) for group in (*ranked, *others)]
+    ordered = (*ranked, *others)
+    rows = [_group(group, tests[group.group]) for group in ordered[:_MOST_SHOWN]]
+    if len(ordered) > _MOST_SHOWN:
+        more = f"{len(ordered) - _MOST_SHOWN:,} more, see --json"
+        rows.append([more, *[UNKNOWN] * len(_TITLES)])
     title = f"## By {column.name}"
     if column.is_found:
         title += ", of the speakers who had no part in finding it"
@@ -164,16 +170,22 @@ def _found(result: AuditResult) -> list[str]:
         ]
     if result.partition is not None:
         chosen = result.partition.chosen
-        lines += ["", f"ZIP codes: {chosen.bottom}: {_cohort(chosen.gap)}"]
+        lines += [
+            "",
+            f"ZIP codes: {chosen.bottom}: {_cohort(chosen.gap, chosen.adjusted_p_value)}",
+        ]
     if result.voices is not None:
-        lines += ["", f"Voices: the worst clusters: {_cohort(result.voices.gap)}"]
+        lines += [
+            "",
+            f"Voices: the worst clusters: {_cohort(result.voices.gap, result.voices.gap.p_value)}",
+        ]
     return lines
 
 
-def _cohort(gap: CohortGap) -> str:
+def _cohort(gap: CohortGap, p_value: float) -> str:
     points = estimate_text(Estimate(gap.points, gap.low, gap.high), sign=True)
     return (
-        f"{points} points on held-out speakers, p = {p_text(gap.p_value)}, "
+        f"{points} points on held-out speakers, one-sided p = {p_text(p_value)}, "
         f"{100 * gap.share_of_speakers:.0f} % of them"
     )
 
@@ -183,7 +195,7 @@ def _comparisons(result: AuditResult) -> list[str]:
     rows = [["WER, all", *_row([one.differences.overall.difference for one in result.comparisons])]]
     for column in result.columns:
         found = [one.differences.columns[column.name] for one in result.comparisons]
-        for group in column.rates.groups:
+        for group in column.rates.groups[:_MOST_SHOWN]:
             inside = [one.by_group[group.group].difference for one in found]
             rows.append([_name(f"{column.name} {group.group}"), *_row(inside)])
         gaps = [one.gap for one in found]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from sb_alexa.corpora.text_files import name_some
 from sb_alexa.corpora.transcript_matching import match_transcripts
 from sb_alexa.corpora.transcript_table import TranscriptTable
 from sb_alexa.fairness.cohort_model import CohortModel
@@ -236,11 +237,30 @@ def _regression(
     if not request.regress or len(names) < 2:
         return None
     say("adjusting groups for one another")
+    kept, said = _with_errors(table, names)
+    notes += said
     try:
-        return regress_error_rates(table.cells(names), level=request.settings.level)
+        return regress_error_rates(kept.cells(names), level=request.settings.level)
     except (ValueError, ImportError) as error:
         notes.append(f"no adjusted ratios: {error}")
         return None
+
+
+def _with_errors(table: TranscriptTable, names: Sequence[str]) -> tuple[TranscriptTable, list[str]]:
+    """The table with groups that have no error made unknown: their ratio has no estimate."""
+    said, columns = [], dict(table.columns)
+    for name in names:
+        errors: dict[str, float] = {}
+        for group, number in zip(table.columns[name], table.errors.tolist(), strict=True):
+            errors[group] = errors.get(group, 0.0) + number
+        without = sorted(group for group, number in errors.items() if group and not number)
+        if without:
+            columns[name] = tuple("" if one in without else one for one in table.columns[name])
+            said.append(
+                f"column {name!r}: the adjusted ratios leave out groups without any error: "
+                f"{name_some(without)}"
+            )
+    return replace(table, columns=columns), said
 
 
 def _comparison(

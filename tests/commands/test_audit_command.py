@@ -64,6 +64,9 @@ def test_before_and_after(files: Path, tmp_path: Path, capsys) -> None:
     figures = json.loads(path.read_text())["figures"]
     assert figures["after_accent_hard_wer_difference_high"] < 0
     assert figures["after_worst_accent_wer_difference"] < 0
+    names = json.loads(path.read_text())["names"]
+    assert names["system"] == "after" and names["base"] == "before"
+    assert names["worst_accent"] in ("hard", "plain", "other")
     assert call(files / "after.csv", "--compare", files / "before.csv", *compared) == 0
     assert capsys.readouterr().out == out, "the two ways to say it are the same"
 
@@ -74,6 +77,11 @@ def test_the_gap_decides_about_the_exit_code(files: Path, capsys) -> None:
     assert "within the 50 allowed" in capsys.readouterr().out
     assert call(*options, 1) == 1
     assert "points, by accent; more than the 1 allowed" in capsys.readouterr().out
+    # What nobody asked for is judged only where nothing was asked for.
+    assert call(files / "before.csv", "--by", "sex", "--max-gap", 4) == 0
+    assert "points, by sex; within the 4 allowed" in capsys.readouterr().out
+    assert call(files / "before.csv", "--max-gap", 4) == 1
+    assert "by found region; more than the 4 allowed" in capsys.readouterr().out
     assert call(files / "before.csv", "--no-map", "--max-gap", 1) == 2
     assert "no column has two groups" in capsys.readouterr().err
 
@@ -105,6 +113,7 @@ def test_hypotheses_in_files_of_their_own(tmp_path: Path, capsys) -> None:
         (["--names", "speker=x"], "no 'speker' to rename. Did you mean speaker?"),
         (["--names", "speaker"], "'speaker' is not OURS=THEIRS"),
         (["--num-samples", "0"], "--num-samples must be >= 1, got 0"),
+        (["--seed", "-1"], "--seed must be >= 0, got -1"),
         (["--max-gap", "-1"], "--max-gap is a number of points >= 0, got -1"),
         (["--compare", "x.csv"], "x.csv does not exist"),
         (["--speakers", "x.csv"], "x.csv"),

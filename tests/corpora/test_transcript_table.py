@@ -293,7 +293,7 @@ def test_no_map_at_all(tmp_path: Path) -> None:
     table = read_transcripts(write(tmp_path, text))
     assert table.latitude is None and table.notes[-1].endswith("no utterance has coordinates")
     table = read_transcripts(write(tmp_path, with_column("lattitude", *"1122")))
-    assert "'lattitude' is read as groups; did you mean latitude?" in table.notes[0]
+    assert "'lattitude' is not read as latitude; name it so if it is" in table.notes[0]
 
 
 def test_zip_codes_get_their_zeros_back(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_speaker_in_two_groups_unless_utterances_are_grouped(tmp_path: Path) -> 
 def test_group_of_one_speaker(tmp_path: Path) -> None:
     table = read_transcripts(write(tmp_path, with_column("accent", "us", "us", "welsh", "")))
     assert table.columns["accent"] == ("us", "us", "welsh", "")
-    assert "'accent': 1 groups consist of one speaker" in only_note(table)
+    assert "'accent': groups of one speaker" in only_note(table)
     assert only_note(table).endswith(": welsh")
 
 
@@ -441,3 +441,18 @@ def test_repeated_utterance_of_another_group_is_said(tmp_path: Path) -> None:
     table = read_transcripts(write(tmp_path, TEXTS + "u2,bob,yes,yes,F\n"))
     assert table.columns["sex"][1] == "M"
     assert table.notes[0].endswith("counted once (they differ in sex; the first counts): u2")
+
+
+def test_many_empty_hypotheses_are_said(tmp_path: Path) -> None:
+    rows = [f"u{n},s{n},yes,{'yes' if n > 5 else ''}" for n in range(20)]
+    path = write(tmp_path, "id,speaker,reference,hypothesis\n" + "\n".join(rows) + "\n")
+    assert "6 of 20 utterances have an empty hypothesis" in only_note(read_transcripts(path))
+    path = write(tmp_path, "id,speaker,reference,hypothesis\n" + "\n".join(rows[4:]) + "\n")
+    assert read_transcripts(path).notes == ()
+
+
+def test_places_by_other_names_are_pointed_at(tmp_path: Path) -> None:
+    text = "id,speaker,errors,words,Lat,lng,zipcode\nu1,a,0,3,1,2,10001\nu2,b,1,3,2,2,10001\n"
+    said = " ".join(read_transcripts(write(tmp_path, text), columns=[]).notes)
+    for theirs, ours in (("Lat", "latitude"), ("lng", "longitude"), ("zipcode", "zip")):
+        assert f"column {theirs!r} is not read as {ours}; name it so" in said

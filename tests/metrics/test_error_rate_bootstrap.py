@@ -169,6 +169,17 @@ def test_row_order_and_seed() -> None:
     assert estimate(np.arange(40), 0) == estimate(order, 0) != estimate(order, 1)
 
 
+def test_few_speakers_have_no_interval_and_no_errors_no_gap() -> None:
+    groups = ["a"] * 4 + ["b"] * 12 + ["c"] * 12
+    errors = [1, 2, 3, 4] + [0] * 24
+    cells = ErrorCells.of(errors, [100] * 28, columns={"g": groups})
+    found = bootstrap_error_rates(cells, num_samples=50).columns["g"]
+    assert found.by_group["a"].wer.value == 2.5 and np.isnan(found.by_group["a"].wer.high)
+    assert found.by_group["b"].wer.high > 0
+    assert found.gap is not None and found.gap.gap_points.value == 0
+    assert np.isnan(found.gap.gap_points.high)
+
+
 def test_bad_input() -> None:
     cells = ErrorCells.of([1, 2], [10, 10], columns={"g": ["a", "b"]})
     with pytest.raises(ValueError, match="level must lie between 0 and 1, got 95"):

@@ -59,6 +59,11 @@ def test_ratio_and_correction() -> None:
     assert tests[0].z == pytest.approx(-tests[1].z) and tests[0].p_value == pytest.approx(
         tests[1].p_value
     )
+    # Of two groups each is the other's rest: one hypothesis a column.
+    expected = np.repeat(holm([tests[0].p_value, tests[2].p_value]), 2)
+    np.testing.assert_allclose([one.adjusted_p_value for one in tests], expected)
+    third = ErrorCells.of([2, 3, 4] * 20, [20] * 60, columns={"g": ["a", "b", "c"] * 20})
+    tests = compare_with_rest(third)
     expected = holm([one.p_value for one in tests])
     np.testing.assert_allclose([one.adjusted_p_value for one in tests], expected)
     assert len(compare_with_rest(cells, ["h"])) == 2

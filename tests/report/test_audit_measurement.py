@@ -126,6 +126,17 @@ def test_columns_are_adjusted_for_one_another(result: AuditResult) -> None:
     assert without.regression is None
 
 
+def test_a_group_without_errors_does_not_spoil_the_adjustment() -> None:
+    pytest.importorskip("statsmodels")
+    table = audit_table()
+    silent = np.array(table.columns["accent"]) == "other"
+    perfect = replace(table, errors=np.where(silent, 0.0, table.errors))
+    result = measure_audit([perfect], AuditRequest([("accent",), ("sex",)], settings=SETTINGS))
+    assert result.regression is not None
+    assert {one.group for one in result.regression.ratios if one.column == "accent"} == {"hard"}
+    assert "leave out groups without any error: other" in " ".join(result.notes)
+
+
 def test_systems_are_compared_in_the_cohorts_of_the_first() -> None:
     base, better = audit_table("before"), audit_table("after", seed=1, better=0.6)
     request = AuditRequest([("accent",)], settings=SETTINGS)
