@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sb_alexa.commands.report_arguments import (
+    add_report_arguments,
+    check_report_arguments,
+    judge_gap,
+)
 
 if TYPE_CHECKING:
     from sb_alexa.report.audit_results import AuditResult
@@ -56,12 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_group_arguments(parser)
     _add_reading_arguments(parser)
     parser.add_argument(
-        "--num-samples",
-        type=int,
-        default=1000,
-        help="bootstrap draws of speakers (default: %(default)s)",
-    )
-    parser.add_argument(
         "--seed", type=int, default=0, help="of draws and halves of speakers (default: %(default)s)"
     )
     parser.add_argument(
@@ -69,14 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not adjust columns for one another, which takes longest in large tables",
     )
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="write a report: index.html, ...")
-    parser.add_argument("--json", metavar="FILE", help="write the figures to a JSON file")
-    parser.add_argument(
-        "--max-gap",
-        type=float,
-        metavar="POINTS",
-        help="exit with 1 if the measured WER of two groups differs by more, in a column of --by "
-        "or --cohorts; without these, in one that was found",
+    add_report_arguments(
+        parser,
+        measure="WER",
+        judged="in a column of --by or --cohorts; without these, in one that was found",
     )
 
 
@@ -197,26 +190,9 @@ def _check(args: argparse.Namespace) -> None:
             "--hypotheses belong to the references of one TABLE; with several files of hypotheses "
             "the first is the base of the comparison"
         )
-    if args.max_gap is not None and not args.max_gap >= 0:
-        raise ValueError(f"--max-gap is a number of points >= 0, got {args.max_gap}")
     if args.seed < 0:
         raise ValueError(f"--seed must be >= 0, got {args.seed}")
-    if args.num_samples < 1:
-        raise ValueError(f"--num-samples must be >= 1, got {args.num_samples}; 1000 is usual")
-    if args.output and Path(args.output).exists() and not Path(args.output).is_dir():
-        raise ValueError(f"-o {args.output} is a file; name a folder for the report")
-    if args.json and Path(args.json).is_dir():
-        raise ValueError(f"--json {args.json} is a folder; name a file, such as audit.json")
-    if args.output:
-        _check_writable("-o", Path(args.output))
-    if args.json:
-        _check_writable("--json", Path(args.json).absolute().parent)
-
-
-def _check_writable(option: str, folder: Path) -> None:
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"{option}: nothing can be written to {there}; name another place")
+    check_report_arguments(args)
 
 
 def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) -> None:
@@ -241,24 +217,12 @@ def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) ->
 
 
 def _judge_gap(max_gap: float | None, result: AuditResult) -> int:
-    if max_gap is None:
-        return 0
+    """What nobody asked for is judged only where nothing was asked for."""
     asked = [column for column in result.columns if not column.is_found] or result.columns
     found = {column.name: column.rates.gap for column in asked}
     gaps = {name: gap.gap_points.value for name, gap in found.items() if gap is not None}
-    gaps = {name: points for name, points in gaps.items() if not math.isnan(points)}
-    if not gaps:
-        raise ValueError(
-            "--max-gap: no column has two groups that can be ranked, so there is no gap to judge; "
-            "give --by with columns whose groups have 10 speakers or more"
-        )
-    column = max(gaps, key=lambda name: gaps[name])
-    exceeded = gaps[column] > max_gap
-    print(
-        f"\nLargest gap of WER: {gaps[column]:.2f} points, by {column}; "
-        f"{'more than' if exceeded else 'within'} the {max_gap:g} allowed"
-    )
-    small = sum(not group.is_ranked for one in asked for group in one.rates.groups)
-    if small:
+    code = judge_gap(max_gap, gaps, measure="WER")
+    small = sum(not group.is_ranked for column in asked for group in column.rates.groups)
+    if small and max_gap is not None:
         print(f"Not judged: {small} groups with too few speakers to be ranked")
-    return int(exceeded)
+    return code

@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sb_alexa.commands.report_arguments import (
+    add_report_arguments,
+    check_report_arguments,
+    judge_gap,
+)
+
 if TYPE_CHECKING:
     from sb_alexa.report.verification_results import VerificationResult
 
@@ -70,20 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how probable a target trial is, for the detection cost and the fitted threshold "
         "(default: the model's, or 0.01)",
     )
-    parser.add_argument(
-        "--num-samples",
-        type=int,
-        default=1000,
-        help="bootstrap draws of speakers (default: %(default)s)",
-    )
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="write a report: index.html, ...")
-    parser.add_argument("--json", metavar="FILE", help="write the figures to a JSON file")
-    parser.add_argument(
-        "--max-gap",
-        type=float,
-        metavar="POINTS",
-        help="exit with 1 if groups differ by more in EER",
-    )
+    add_report_arguments(parser, measure="EER", judged="in a column of --by")
     other = parser.add_argument_group("comparison with another system on the same trials")
     other.add_argument("--compare", metavar="FILE", help="its score file, in any order")
     base = other.add_mutually_exclusive_group()
@@ -148,7 +141,9 @@ def run(args: argparse.Namespace) -> int:
     print(verification_markdown(result))
     synthetic = table is not None and says_synthetic(table, system.trials.speakers)
     _write(args, result, synthetic=synthetic)
-    return _judge_gap(args.max_gap, result)
+    spreads = {column.column: column.eer for column in result.columns}
+    gaps = {column: one.spread.gap for column, one in spreads.items() if one is not None}
+    return judge_gap(args.max_gap, gaps, measure="EER")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -156,19 +151,11 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--by needs --speakers with a table that has these columns")
     if args.speakers and not args.by:
         raise ValueError("--speakers needs --by with columns of the table, such as --by gender")
-    if args.max_gap is not None and not args.max_gap >= 0:
-        raise ValueError(f"--max-gap is a number of points >= 0, got {args.max_gap}")
     if args.target_prior is not None and not 0 < args.target_prior < 1:
         raise ValueError(
             f"--target-prior must lie between 0 and 1, got {args.target_prior:g}; 0.01 is usual"
         )
-    # Everything that scoring with a model, which may take hours, would only find out at its end.
-    if args.num_samples < 1:
-        raise ValueError(f"--num-samples must be >= 1, got {args.num_samples}; 1000 is usual")
-    if args.output and Path(args.output).exists() and not Path(args.output).is_dir():
-        raise ValueError(f"-o {args.output} is a file; name a folder for the report")
-    if args.json and Path(args.json).is_dir():
-        raise ValueError(f"--json {args.json} is a folder; name a file, such as score.json")
+    check_report_arguments(args)
     if (args.compare_threshold is not None or args.compare_dev_scores) and not args.compare:
         raise ValueError("--compare-threshold and --compare-dev-scores belong to --compare")
     if Path(args.scores).is_dir():
@@ -200,22 +187,3 @@ def _write(args: argparse.Namespace, result: VerificationResult, *, synthetic: b
         print(f"\nwrote {Path(args.output) / PAGE}")
     if args.json:
         write_figures(args.json, "score", verification_figures(result))
-
-
-def _judge_gap(max_gap: float | None, result: VerificationResult) -> int:
-    if max_gap is None:
-        return 0
-    spreads = {column.column: column.eer for column in result.columns}
-    gaps = {column: spread.spread.gap for column, spread in spreads.items() if spread is not None}
-    if not gaps:
-        raise ValueError(
-            "--max-gap: no column has two groups that can be ranked, so there is no gap to judge; "
-            "give --by with columns whose groups have 10 speakers or more"
-        )
-    column = max(gaps, key=lambda name: gaps[name])
-    exceeded = gaps[column] > max_gap
-    print(
-        f"\nLargest gap of EER: {gaps[column]:.2f} points, by {column}; "
-        f"{'more than' if exceeded else 'within'} the {max_gap:g} allowed"
-    )
-    return int(exceeded)
