@@ -13,6 +13,7 @@ BENCHMARKS = {
     "amortized-training": "whether arbitrators learn where to save: against dense and random gates",
     "audit-size": "what an audit of a million utterances costs, as a whole process",
     "audit-statistics": "whether intervals and tests of a fairness audit keep their promises",
+    "fair-training": "EWC, L2 and plain fine-tuning for the worst region of a map, over lambda",
     "fisher": "the Fisher information that elastic weight consolidation needs: time, processes",
     "loss": "the transducer loss beside torchaudio's: time, peak memory, agreement",
     "search": "greedy and beam search beside SpeechBrain's: time, memory, agreement",

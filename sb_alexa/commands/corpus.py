@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ up with a known overlap: the voices are real, the conversations are not.
 example:
   sb-alexa corpus data/embedded
   sb-alexa corpus data/large --num-train-speakers 256 --hours 20 --seed 1
+  sb-alexa corpus data/accents --num-test-speakers 960 --rare-accents --new-speakers 96
   sb-alexa corpus data/conversations --layout LibriCSS
   sb-alexa corpus data/verification --layout VoxCeleb
   sb-alexa corpus data/meetings --layout LibriCSS --speech LibriSpeech/dev-clean
@@ -31,8 +33,12 @@ example:
 _OF_LAYOUT = {
     "librispeech": {
         "num_train_speakers": "num_train_speakers",
+        "num_test_speakers": "num_test_speakers",
         "hours": "hours_of_training",
         "sentences": "sentences_per_utterance",
+        "rare_accents": "rare_accents",
+        "rare_share": "rare_share",
+        "new_speakers": "num_new_speakers",
     },
     "libricss": {
         "num_sessions": "num_sessions",
@@ -75,10 +81,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-test-speakers",
         type=int,
-        help="VoxCeleb: of the trial lists (default: 160, 10 of each accent and gender)",
+        help="LibriSpeech: of test-clean (default: 32; up to 640 say 12 utterances each, more of "
+        "them fewer); VoxCeleb: of the trial lists (default: 160, 10 of each accent and gender)",
     )
     parser.add_argument(
         "--hours", type=float, help="LibriSpeech, VoxCeleb: of training speech, about (default: 3)"
+    )
+    parser.add_argument(
+        "--rare-accents",
+        nargs="*",
+        metavar="ACCENT",
+        help="LibriSpeech: accents that train-clean has little of while the other splits stay "
+        "balanced; without names scottish and west_midlands, neighbours on the invented map",
+    )
+    parser.add_argument(
+        "--rare-share",
+        type=float,
+        help="LibriSpeech: share of the readers of these accents that train-clean keeps; the "
+        "others are not replaced (default: 0.1)",
+    )
+    parser.add_argument(
+        "--new-speakers",
+        type=int,
+        help="LibriSpeech: readers of a further split, train-new, balanced over accents: "
+        "recordings made when a model has been found wanting (default: 0, no such split)",
     )
     parser.add_argument(
         "--num-sessions",
@@ -146,10 +172,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
 
+        rare = rare_accents(sizes.pop("rare_accents", None), sizes.pop("rare_share", None))
+        if rare:
+            sizes["rare_accents"] = rare
         splits = default_splits(**sizes)
         most = sizes.get("sentences_per_utterance", 1)
         folder = write_librispeech(
-            args.folder, splits=splits, sentences_per_utterance=most, **common, **spoken
+            args.folder,
+            splits=splits,
+            sentences_per_utterance=most,
+            **common,
+            **spoken,
         )
         said = describe(folder, splits)
     if not args.quiet:
@@ -175,6 +208,30 @@ def _sizes(args: argparse.Namespace) -> dict[str, Any]:
             )
     given = {parameter: getattr(args, name) for name, parameter in own.items()}
     return {parameter: value for parameter, value in given.items() if value is not None}
+
+
+def rare_accents(names: Sequence[str] | None, share: float | None) -> dict[str, float]:
+    """The accents asked for and the share of each that is kept; none without the option.
+
+    Arguments
+    ---------
+    names : sequence of str | None
+        Accents; empty takes neighbours on the map.
+    share : float | None
+        None takes 0.1.
+
+    Raises
+    ------
+    ValueError
+        If a share is given without accents.
+    """
+    from sb_alexa.corpora.voices import EASTERN_ACCENTS
+
+    if names is None and share is not None:
+        raise ValueError(f"--rare-share {share} needs --rare-accents, which it is the share of")
+    if names is None:
+        return {}
+    return dict.fromkeys(names or EASTERN_ACCENTS, 0.1 if share is None else share)
 
 
 def _voxceleb_sizes(sizes: dict[str, Any]) -> dict[str, Any]:
@@ -230,12 +287,13 @@ def describe(folder: Path, splits: Mapping[str, SplitSpec]) -> str:
     text : str
         One line for each split, then the hours and the folder.
     """
-    hours = json.loads((folder / "synthetic_corpus.json").read_text(encoding="utf-8"))["hours"]
+    stamp = json.loads((folder / "synthetic_corpus.json").read_text(encoding="utf-8"))
+    readers = Counter(name.partition("/")[0] for name in stamp["readers"])
     lines = [
-        f"{name:<12}{spec.num_speakers:>5} speakers x {spec.num_utterances_per_speaker} utterances"
+        f"{name:<12}{readers[name]:>5} speakers x {spec.num_utterances_per_speaker} utterances"
         for name, spec in splits.items()
     ]
-    return "\n".join([*lines, f"{hours:.2f} hours of synthetic speech in {folder}"])
+    return "\n".join([*lines, f"{stamp['hours']:.2f} hours of synthetic speech in {folder}"])
 
 
 def describe_conversations(folder: Path) -> str:

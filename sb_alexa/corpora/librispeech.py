@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from sb_alexa.corpora.manifest import Utterance, write_manifest
 from sb_alexa.corpora.speaker_table import parse_speaker_line, write_speaker_table
 from sb_alexa.corpora.stamp import Journal, Stamp, fingerprint, replaced_atomically, sizes_bytes
 from sb_alexa.corpora.text_files import CorpusError, name_some
-from sb_alexa.corpora.word_pieces import train_word_pieces
+from sb_alexa.corpora.word_pieces import WordPieces, train_word_pieces
 
 __all__ = [
     "CorpusError",
@@ -123,6 +125,7 @@ def prepare_librispeech(
     test_splits: Sequence[str] = (),
     *,
     num_word_pieces: int = 2500,
+    word_pieces_file: str | os.PathLike[str] | None = None,
     num_workers: int | None = None,
     max_bad_fraction: float = 0.01,
     full_decode: bool = True,
@@ -146,6 +149,9 @@ def prepare_librispeech(
         Folder names; at least one in all. A split may serve twice.
     num_word_pieces : int
         Word pieces learnt from the training text; fewer where it does not allow that many.
+    word_pieces_file : str or path-like, optional
+        Word pieces of an earlier training, taken instead of learning any: a model that is trained
+        further on other text keeps its labels. `num_word_pieces` is not looked at.
     num_workers : int, optional
         Threads that check audio; by default one for every processor, up to 16.
     max_bad_fraction : float
@@ -166,9 +172,13 @@ def prepare_librispeech(
     CorpusError
         If the folder does not exist, is empty or is not LibriSpeech, a split is unknown or holds
         nothing usable, or too much of the audio is bad.
+    FileNotFoundError
+        If there is no `word_pieces_file`.
     """
     splits = {"train": train_splits, "dev": dev_splits, "test": test_splits}
     arguments = _checked_arguments(splits, num_word_pieces, max_bad_fraction, full_decode)
+    if word_pieces_file is not None:  # absent in older preparations
+        arguments["word_pieces"] = _digest(Path(word_pieces_file))
     if num_workers is not None and num_workers < 0:
         raise ValueError(f"num_workers={num_workers} must not be negative (None: all processors)")
     data = Path(data_folder).expanduser().absolute()
@@ -187,7 +197,8 @@ def prepare_librispeech(
     ):
         logger.info("%s is already prepared in %s", data, save)
     else:
-        stamp = _prepare(data, save, root, found, arguments, inputs, num_workers)
+        kept = None if word_pieces_file is None else Path(word_pieces_file)
+        stamp = _prepare(data, save, root, found, arguments, inputs, kept, num_workers)
     return _prepared(data, save, stamp)
 
 
@@ -247,6 +258,7 @@ def _prepare(
     found: list[SplitFiles],
     arguments: dict[str, Any],
     inputs: str,
+    word_pieces_file: Path | None,
     num_workers: int | None,
 ) -> Stamp:
     files = [file for split in found for file in split.audio.values()]
@@ -275,7 +287,7 @@ def _prepare(
             "%d audio files are not 16 kHz mono: they are converted when they are read.",
             num_converted,
         )
-    outputs, num_word_pieces = _write(save, data, root, found, arguments)
+    outputs, num_word_pieces = _write(save, data, root, found, arguments, word_pieces_file)
     result = {
         "counts": {name: asdict(c) for name, c in counts.items()},
         "num_word_pieces": num_word_pieces,
@@ -340,7 +352,12 @@ def _compare_counts(root: Path, found: Iterable[SplitFiles]) -> None:
 
 
 def _write(
-    save: Path, data: Path, root: Path, found: Sequence[SplitFiles], arguments: dict[str, Any]
+    save: Path,
+    data: Path,
+    root: Path,
+    found: Sequence[SplitFiles],
+    arguments: dict[str, Any],
+    word_pieces_file: Path | None,
 ) -> tuple[list[str], int]:
     """Write every file but the stamp; returns their names and the number of word pieces."""
     by_name = {split.name: split.utterances for split in found}
@@ -365,11 +382,24 @@ def _write(
     outputs = [*manifests, "speakers.csv", "bad_audio.txt", "bad_transcripts.txt"]
     if not train:
         return outputs, 0
+    if word_pieces_file is not None:
+        with replaced_atomically(save / _TOKENIZER) as temporary:
+            shutil.copyfile(word_pieces_file, temporary)
+        return [*outputs, _TOKENIZER], WordPieces(save / _TOKENIZER).num_labels - 1
     logger.info("Learning word pieces from %d transcripts", len(train))
     num_word_pieces = train_word_pieces(
         (u.text for u in train), save / _TOKENIZER, num_word_pieces=arguments["num_word_pieces"]
     )
     return [*outputs, _TOKENIZER], num_word_pieces
+
+
+def _digest(word_pieces_file: Path) -> str:
+    if not word_pieces_file.is_file():
+        raise FileNotFoundError(
+            f"word_pieces_file={word_pieces_file} does not exist; name word_pieces.model in the "
+            "folder of the trained model"
+        )
+    return hashlib.sha256(word_pieces_file.read_bytes()).hexdigest()
 
 
 def _merge(splits: Mapping[str, Sequence[Utterance]]) -> list[Utterance]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,20 @@ from sb_alexa.corpora.spoken_corpus import (
 )
 from sb_alexa.corpora.synthesis import require_espeak
 from sb_alexa.corpora.synthetic_folder import SPEAKERS_CSV, speakers_csv, text_sha256
-from sb_alexa.corpora.voices import check_hardness, make_speakers
+from sb_alexa.corpora.voices import (
+    check_hardness,
+    check_rare_accents,
+    make_speakers,
+    without_most_of,
+)
 
 # Raised whenever the same arguments give other bytes than before.
 _FORMAT = 1
 _TABLES = ("SPEAKERS.TXT", SPEAKERS_CSV)
 _FOLDER_NAME = re.compile(r"[\w.-]+")
 _MAX_UTTERANCES = 9999
+# In all, of test-clean: more cost decoding time, fewer than four a reader say little of the reader.
+_MOST_TEST_UTTERANCES = 7680
 
 _SPEAKERS_HEADER = """\
 ; Synthetic readers of the embedded corpus (eSpeak NG voices). Nobody is described here.
@@ -51,13 +58,18 @@ class SplitSpec:
     Arguments
     ---------
     num_speakers : int
-        Readers, 1 to 9999; multiples of 16 are balanced over accents and genders.
+        Readers, 1 to 9999; multiples of 16 are balanced over accents and genders. Those that rare
+        accents leave out are counted.
     num_utterances_per_speaker : int
         Utterances of each, 1 to 9999.
+    rare_accents : mapping of str to float
+        Accents that the split has little of: the share of their readers that are kept, see
+        :func:`sb_alexa.corpora.voices.without_most_of`. All others are who they would be without.
     """
 
     num_speakers: int
     num_utterances_per_speaker: int
+    rare_accents: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         for name, largest in (
@@ -67,6 +79,7 @@ class SplitSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= largest:
                 raise ValueError(f"{name} must be a whole number within 1..{largest}, got {value}")
+        object.__setattr__(self, "rare_accents", check_rare_accents(self.rare_accents))
 
 
 def default_splits(
@@ -74,6 +87,9 @@ def default_splits(
     num_train_speakers: int = 96,
     hours_of_training: float = 3.0,
     sentences_per_utterance: int = 1,
+    num_test_speakers: int = 32,
+    rare_accents: Mapping[str, float] | None = None,
+    num_new_speakers: int = 0,
 ) -> dict[str, SplitSpec]:
     """Return the splits of the demonstration: train-clean, dev-clean and test-clean.
 
@@ -85,22 +101,35 @@ def default_splits(
         Approximate length of train-clean, hours.
     sentences_per_utterance : int
         Most of them, as in `write_librispeech`.
+    num_test_speakers : int
+        Readers in test-clean; up to 640 say 12 utterances each, more of them fewer, at least 4.
+    rare_accents : mapping of str to float, optional
+        Of train-clean alone, see `SplitSpec`; the other splits are balanced.
+    num_new_speakers : int
+        Readers in train-new, which say as much as those of train-clean: recordings that are made
+        when a model has been trained and found wanting. 0 makes no such split.
 
     Example
     -------
     >>> splits = default_splits(num_train_speakers=48, hours_of_training=1.0)
     >>> splits["test-clean"]
     SplitSpec(num_speakers=32, num_utterances_per_speaker=12)
+    >>> default_splits(num_test_speakers=960)["test-clean"]
+    SplitSpec(num_speakers=960, num_utterances_per_speaker=8)
     """
     per_speaker = utterances_per_speaker(
         num_train_speakers=num_train_speakers,
         hours_of_training=hours_of_training,
         sentences_per_utterance=sentences_per_utterance,
     )
+    check_number("num_test_speakers", num_test_speakers, 1, MAX_SPEAKERS)
+    per_test_speaker = min(12, max(4, _MOST_TEST_UTTERANCES // num_test_speakers))
+    new = {"train-new": SplitSpec(num_new_speakers, per_speaker)} if num_new_speakers else {}
     return {
-        "train-clean": SplitSpec(num_train_speakers, per_speaker),
+        "train-clean": SplitSpec(num_train_speakers, per_speaker, rare_accents or {}),
+        **new,
         "dev-clean": SplitSpec(16, 8),
-        "test-clean": SplitSpec(32, 12),
+        "test-clean": SplitSpec(num_test_speakers, per_test_speaker),
     }
 
 
@@ -228,7 +257,7 @@ def _readers(
         speakers = make_speakers(spec.num_speakers, seed=seed, first_id=first_id, hardness=hardness)
         readers += [
             ReaderFolder(folder, speaker, spec.num_utterances_per_speaker, seed, split)
-            for speaker in speakers
+            for speaker in without_most_of(speakers, spec.rare_accents)
         ]
     return readers
 
@@ -243,10 +272,17 @@ def _arguments(
     return {
         "format": _FORMAT,
         "seed": seed,
-        "splits": {split: asdict(spec) for split, spec in splits.items()},
+        "splits": {split: _stamped(spec) for split, spec in splits.items()},
         "text_sha256": text_sha256(text_file),
         "hardness": check_hardness(hardness),
     }
+
+
+def _stamped(spec: SplitSpec) -> dict[str, Any]:
+    values = asdict(spec)
+    if not spec.rare_accents:  # absent in the stamps of corpora that know nothing of them
+        del values["rare_accents"]
+    return values
 
 
 def _tables(durations_s: Mapping[ReaderFolder, float]) -> dict[str, str]:

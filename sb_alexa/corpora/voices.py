@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,8 @@ ACCENTS: Mapping[str, str] = {
     "west_midlands": "gmw/en-GB-x-gbcwmd",
 }
 GENDERS = ("F", "M")
+# Neighbours: one meridian parts their home towns from all others.
+EASTERN_ACCENTS = ("scottish", "west_midlands")
 _NUM_FORMANTS = 9
 
 # Each accent has a home town on an invented map (latitude, longitude); every town has ZIP areas.
@@ -183,6 +187,67 @@ def check_hardness(
                 raise ValueError(f"hardness of {group!r} must be within 0..1, got {level}")
         planted[column] = {group: float(level) for group, level in levels.items()}
     return planted
+
+
+def check_rare_accents(rare_accents: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the shares of rare accents as a plain dictionary.
+
+    Raises
+    ------
+    ValueError
+        If an accent does not exist, or a share is not above 0 and at most 1.
+    """
+    rare = {}
+    for accent, share in (rare_accents or {}).items():
+        if accent not in ACCENTS:
+            raise ValueError(
+                f"no accent is called {accent!r}; choose rare ones from {', '.join(ACCENTS)}"
+            )
+        if not 0 < share <= 1:
+            raise ValueError(
+                f"the share of {accent} readers in training must be above 0 and at most 1, got "
+                f"{share}; without any there is nothing to learn the accent from"
+            )
+        rare[accent] = float(share)
+    return rare
+
+
+def without_most_of(
+    speakers: Iterable[Speaker], rare_accents: Mapping[str, float]
+) -> list[Speaker]:
+    """Leave out all but a share of the speakers of rare accents.
+
+    The first of each accent and gender stay, their number rounded up.
+
+    Arguments
+    ---------
+    speakers : iterable of Speaker
+        In order.
+    rare_accents : mapping of str to float
+        Share that stays, by accent.
+
+    Returns
+    -------
+    list of Speaker
+        In the same order.
+
+    Example
+    -------
+    >>> kept = without_most_of(make_speakers(160, seed=0), {"scottish": 0.15})
+    >>> len(kept), [who.gender for who in kept if who.accent == "scottish"]
+    (144, ['F', 'M', 'F', 'M'])
+    """
+    everybody: Sequence[Speaker] = list(speakers)
+    totals = Counter((who.accent, who.gender) for who in everybody)
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for who in everybody:
+        group = (who.accent, who.gender)
+        seen[group] += 1
+        # Rounded first: 0.15 x 20 is more than 3 in floating point.
+        if seen[group] <= math.ceil(round(rare_accents.get(who.accent, 1.0) * totals[group], 9)):
+            kept.append(who)
+    return kept
 
 
 def _draw(seed: int, speaker_id: int, planted: dict[str, dict[str, float]]) -> Speaker:

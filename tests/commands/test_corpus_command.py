@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sb_alexa import cli
+from sb_alexa.commands.corpus import rare_accents
 from sb_alexa.corpora import librispeech_layout
 from sb_alexa.corpora.librispeech_layout import SplitSpec
 from sb_alexa.corpora.session_timeline import TIMINGS
@@ -37,6 +38,42 @@ def test_writes_the_layout_and_says_what_it_holds(
     output = capsys.readouterr().out
     assert "train-clean     1 speakers x 2 utterances" in output
     assert f"0.00 hours of synthetic speech in {folder}" in output
+
+
+def test_rare_accents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def splits(**arguments: object) -> dict[str, SplitSpec]:
+        asked.append(arguments)
+        rare = {"british": 0.4}
+        return {"train-clean": SplitSpec(48, 1, rare), "test-clean": SplitSpec(1, 1)}
+
+    monkeypatch.setattr(librispeech_layout, "default_splits", splits)
+    folder = tmp_path / "corpus"
+    options = ["--num-test-speakers", "480", "--rare-accents", "british", "--rare-share", "0.4"]
+    options += ["--new-speakers", "96"]
+    assert cli.main(["corpus", str(folder), "--num-workers", "2", *options]) == 0
+    assert asked == [
+        {"num_test_speakers": 480, "num_new_speakers": 96, "rare_accents": {"british": 0.4}}
+    ]
+    # Of 3 readers of each gender 1.2, rounded up.
+    assert "train-clean    46 speakers x 1 utterances" in capsys.readouterr().out
+
+
+def test_rare_accents_without_names_are_neighbours() -> None:
+    assert rare_accents([], None) == {"scottish": 0.1, "west_midlands": 0.1}
+    assert rare_accents(["british"], 0.5) == {"british": 0.5}
+    assert rare_accents(None, None) == {}
+
+
+def test_a_share_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["corpus", str(tmp_path / "c"), "--rare-share", "0.1"]) == 2
+    assert "needs --rare-accents" in capsys.readouterr().err
+    options = ["--layout", "VoxCeleb", "--rare-accents", "british"]
+    assert cli.main(["corpus", str(tmp_path / "c"), *options]) == 2
+    assert "--rare-accents belongs to --layout librispeech" in capsys.readouterr().err
 
 
 def test_seed_decides_the_bytes(tmp_path: Path, tiny_splits: list[dict[str, float]]) -> None:
@@ -138,7 +175,10 @@ def test_what_recorded_speech_does_not_go_with(
             ["--layout", "LibriCSS", "--hours", "3"],
             "--hours belongs to --layout librispeech or voxceleb, not to libricss",
         ),
-        (["--num-test-speakers", "32"], "--num-test-speakers belongs to --layout voxceleb, not to"),
+        (
+            ["--layout", "LibriCSS", "--num-test-speakers", "32"],
+            "--num-test-speakers belongs to --layout librispeech or voxceleb, not to libricss",
+        ),
         (["--layout", "VoxCeleb", "--num-train-speakers", "0"], "num_train_speakers must be >= 1"),
         (["--layout", "VoxCeleb", "--num-test-speakers", "1"], "num_test_speakers must be a whole"),
         (["--minutes", "3"], "--minutes belongs to --layout libricss, not to librispeech"),

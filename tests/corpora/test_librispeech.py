@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,35 @@ def test_fewer_word_pieces_than_asked_for_are_reported(corpus: Path) -> None:
     assert prepared.tokenizer_model is not None
     found = WordPieces(prepared.tokenizer_model).num_labels - 1
     assert prepared.num_word_pieces == found < 100
+
+
+def test_word_pieces_of_an_earlier_training_are_kept(corpus: Path, tmp_path: Path) -> None:
+    earlier = prepare(corpus).tokenizer_model
+    assert earlier is not None
+    file = Path(shutil.copy(earlier, tmp_path / "word_pieces.model"))
+    other = {"train_splits": ["test-tiny"], "test_splits": [], "num_word_pieces": 18}
+    learnt = prepare(corpus, **other)
+    kept = prepare(corpus, **other, word_pieces_file=file)
+    assert learnt.num_word_pieces != kept.num_word_pieces == 24
+    assert kept.tokenizer_model is not None
+    assert kept.tokenizer_model.read_bytes() == file.read_bytes()
+    before = written(kept.tokenizer_model.parent)
+    assert prepare(corpus, **other, word_pieces_file=file) == kept
+    assert written(kept.tokenizer_model.parent) == before
+    # Of another training, so everything is done again; and not at all without the file.
+    file.write_bytes(learnt_bytes(corpus, tmp_path))
+    assert prepare(corpus, **other, word_pieces_file=file).num_word_pieces != 24
+    with pytest.raises(FileNotFoundError, match=r"name word_pieces\.model in the folder"):
+        prepare(corpus, **other, word_pieces_file=tmp_path / "nothing.model")
+
+
+def learnt_bytes(corpus: Path, tmp_path: Path) -> bytes:
+    """Word pieces of their own."""
+    prepared = prepare_librispeech(
+        corpus, tmp_path / "learnt", ["train-clean-5"], num_word_pieces=20
+    )
+    assert prepared.tokenizer_model is not None
+    return prepared.tokenizer_model.read_bytes()
 
 
 def test_hidden_files_and_other_folders_are_passed_over(corpus: Path) -> None:

@@ -27,6 +27,7 @@ SPLITS = {
     "train-clean": SplitSpec(num_speakers=4, num_utterances_per_speaker=3),
     "test-clean": SplitSpec(num_speakers=2, num_utterances_per_speaker=2),
 }
+SPLITS_FOR_TEST = {"test-clean": SPLITS["test-clean"]}
 
 
 def _write(folder: Path, **changes: Any) -> Path:
@@ -68,6 +69,59 @@ def test_utterances_of_several_sentences(tmp_path: Path) -> None:
     assert words[1] > 1.4 * words[0]
     with pytest.raises(ValueError, match="made otherwise"):
         write_librispeech(tmp_path / "one", splits=splits, sentences_per_utterance=3)
+
+
+def test_rare_accents_are_rare_in_their_split_only(tmp_path: Path, corpus: Path) -> None:
+    def splits(share: float) -> dict[str, SplitSpec]:
+        rare = SplitSpec(32, 1, {"british": share})
+        return {"train-clean": rare, "train-new": SplitSpec(2, 1), **SPLITS_FOR_TEST}
+
+    fewer = _write(tmp_path / "fewer", splits=splits(0.5))
+    readers = {path.name for path in (fewer / "train-clean").iterdir()}
+    assert {str(10001 + n) for n in range(32)} - readers == {"10018", "10026"}
+    # The next readers, whoever was left out.
+    assert {path.name for path in (fewer / "train-new").iterdir()} == {"10033", "10034"}
+    stamped = _stamp(fewer)["arguments"]["splits"]
+    assert stamped["train-clean"]["rare_accents"] == {"british": 0.5}
+    assert "rare_accents" not in stamped["train-new"]
+    # Everybody else, and what they say, is as it would have been.
+    plain, others = _contents(corpus), _contents(fewer)
+    test = [name for name in plain if name.startswith("test-clean/")]
+    assert test and all(plain[name] == others[name] for name in test)
+    first = "train-clean/10001/110001/10001-110001-0000.flac"
+    assert plain[first] == others[first]
+    assert _write(fewer, splits=splits(0.5)) == fewer.resolve()
+    with pytest.raises(ValueError, match="made otherwise"):
+        _write(fewer, splits=splits(0.25))
+
+
+def test_corpora_without_rare_accents_have_the_stamp_they_had(corpus: Path) -> None:
+    assert set(_stamp(corpus)["arguments"]) == {
+        "format", "seed", "splits", "text_sha256", "hardness",
+    }  # fmt: skip
+    assert all(
+        set(split) == {"num_speakers", "num_utterances_per_speaker"}
+        for split in _stamp(corpus)["arguments"]["splits"].values()
+    )
+
+
+def test_more_test_speakers_say_less_each() -> None:
+    sizes = [default_splits(num_test_speakers=n)["test-clean"] for n in (32, 640, 960, 2000)]
+    assert [size.num_utterances_per_speaker for size in sizes] == [12, 12, 8, 4]
+    with pytest.raises(ValueError, match="num_test_speakers"):
+        default_splits(num_test_speakers=0)
+
+
+def test_new_readers_are_balanced_and_say_as_much() -> None:
+    splits = default_splits(rare_accents={"british": 0.1}, num_new_speakers=48)
+    assert list(splits) == ["train-clean", "train-new", "dev-clean", "test-clean"]
+    assert splits["train-new"].num_speakers == 48 and not splits["train-new"].rare_accents
+    assert splits["train-clean"].rare_accents == {"british": 0.1}
+    each = {splits[name].num_utterances_per_speaker for name in ("train-clean", "train-new")}
+    assert len(each) == 1
+    assert "train-new" not in default_splits()
+    with pytest.raises(ValueError, match="no accent is called 'welsh'"):
+        default_splits(rare_accents={"welsh": 0.1})
 
 
 def test_audio_is_laid_out_as_in_librispeech(corpus: Path) -> None:

@@ -5,7 +5,13 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from sb_alexa.corpora.voices import ACCENTS, make_speakers
+from sb_alexa.corpora.voices import (
+    ACCENTS,
+    EASTERN_ACCENTS,
+    check_rare_accents,
+    make_speakers,
+    without_most_of,
+)
 
 
 def test_balanced_over_accents_and_genders() -> None:
@@ -90,3 +96,40 @@ def test_bad_numbers() -> None:
         make_speakers(1, seed=-1)
     with pytest.raises(ValueError, match=r"seed must be a whole number >= 0, got 0\.5"):
         make_speakers(1, seed=0.5)  # type: ignore[arg-type]
+
+
+def test_rare_accents_keep_a_share_of_their_speakers_of_both_genders() -> None:
+    speakers = make_speakers(192, seed=0, first_id=10001)
+    kept = without_most_of(speakers, {"scottish": 0.2, "caribbean": 0.5})
+    groups = Counter((speaker.accent, speaker.gender) for speaker in kept)
+    assert groups["scottish", "F"] == groups["scottish", "M"] == 3  # 2.4 of 12, rounded up
+    assert groups["caribbean", "F"] == groups["caribbean", "M"] == 6
+    assert groups["american", "F"] == 12
+    assert kept == [speaker for speaker in speakers if speaker in kept]
+    # 0.15 x 20 is 3.0000000000000004 or so; nobody is added by that.
+    many = without_most_of(make_speakers(320, seed=0), {"scottish": 0.15})
+    assert sum(speaker.accent == "scottish" for speaker in many) == 6
+    assert without_most_of(speakers, {}) == speakers
+    assert without_most_of(speakers, {"scottish": 1.0}) == speakers
+
+
+def test_a_meridian_parts_the_eastern_accents_from_the_others() -> None:
+    at_home = defaultdict(list)
+    for speaker in make_speakers(800, seed=0):
+        at_home[speaker.accent in EASTERN_ACCENTS].append(speaker.longitude)
+    # 15 % have moved, a quarter of them to one of the two eastern towns.
+    assert 0.85 < np.mean(np.array(at_home[True]) > -88) < 0.95
+    assert 0.01 < np.mean(np.array(at_home[False]) > -88) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("rare", "words"),
+    [
+        ({"welsh": 0.2}, "no accent is called 'welsh'"),
+        ({"scottish": 0.0}, "nothing to learn the accent from"),
+        ({"scottish": 1.5}, "at most 1, got 1.5"),
+    ],
+)
+def test_impossible_rare_accents_are_refused(rare: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_rare_accents(rare)

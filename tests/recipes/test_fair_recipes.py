@@ -69,6 +69,24 @@ def test_elastic_fine_tuning_on_a_cohort(
     assert json.loads((tmp_path / "out" / "results.json").read_text())["test-clean"]["words"] > 0
 
 
+def test_new_recordings_keep_the_labels_and_the_statistics_of_the_start(
+    corpus: Path, model: Path, bottom: Path, tmp_path: Path, run: Run
+) -> None:
+    """Other text would give other word pieces, other speech other means of the features."""
+    argv = arguments(
+        corpus, tmp_path / "out", recipe=yaml("fair_mini_l2"), pretrained_folder=model,
+        train_splits=["train-clean", "dev-clean"], cohort_speakers=bottom,
+        word_pieces_file=model / "word_pieces.model", **FAIR,
+    )  # fmt: skip
+    done = run(*argv)
+    assert done.returncode == 0, output_of(done)[-3000:]
+    pieces = [(one / "word_pieces.model").read_bytes() for one in (model, tmp_path / "out")]
+    assert pieces[0] == pieces[1]
+    before, after = (load_file(one / "model.safetensors") for one in (model, tmp_path / "out"))
+    statistics = [name for name in before if name.startswith("features.")]
+    assert statistics and all(torch.equal(before[name], after[name]) for name in statistics)
+
+
 def test_a_frozen_encoder_is_that_of_the_start(
     corpus: Path, model: Path, bottom: Path, tmp_path: Path, run: Run
 ) -> None:

@@ -16,8 +16,11 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from sb_alexa.corpora.speaker_table import read_speaker_table
+from sb_alexa.corpora.transcript_table import read_transcripts
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.inference.model_folder import read_model_folder
+from sb_alexa.metrics.error_rate_bootstrap import bootstrap_error_rates
 from sb_alexa.training.run_log import read_events
 from tests.recipes.conftest import MINI, TRAIN, Run, arguments, output_of
 
@@ -59,6 +62,22 @@ def test_the_folder_opens_and_transcribes_what_the_test_saw(finished: Path, corp
     for line in lines[:3]:
         audio = next(corpus.rglob(f"{line['id']}.flac"))
         assert model.transcribe_file(str(audio)) == line["hypothesis"]
+
+
+def test_the_audit_reads_what_the_test_wrote(finished: Path) -> None:
+    """The table of utterances, with what the corpus knows of its readers."""
+    speakers = read_speaker_table(finished / "prepared" / "speakers.csv")
+    table = read_transcripts(finished / "wer" / "test-clean.jsonl", speakers=speakers)
+    results = json.loads((finished / "results.json").read_text())["test-clean"]
+    assert len(table) == results["utterances"] and set(table.speakers) == {"5", "6"}
+    assert table.errors.sum() == results["errors"] and table.words.sum() == results["words"]
+    by_reader = dict(zip(table.speakers, table.columns["gender"], strict=True))
+    assert by_reader == {"5": "F", "6": "M"}
+    # Counting the texts anew gives what the recipe has counted.
+    again = read_transcripts(finished / "wer" / "test-clean.jsonl", normalizer=str)
+    assert again.ids == table.ids and (again.errors == table.errors).all()
+    wer = bootstrap_error_rates(table.cells(["gender"])).overall.wer.value
+    assert wer == pytest.approx(results["wer"])
 
 
 def test_a_rerun_only_tests_again(finished: Path, corpus: Path, run: Run) -> None:

@@ -121,6 +121,7 @@ def prepare(values: dict[str, Any]) -> PreparedLibriSpeech:
         values["dev_splits"],
         values["test_splits"],
         num_word_pieces=values["num_word_pieces"],
+        word_pieces_file=values["word_pieces_file"],
         max_bad_fraction=values["max_bad_fraction"],
         skip_prep=values["skip_prep"],
     )
@@ -129,7 +130,14 @@ def prepare(values: dict[str, Any]) -> PreparedLibriSpeech:
 TASK = SpeechTask(
     experiment_class=TransducerASR,
     prepare=prepare,
-    known_keys={"log_mel", "normalize", "transducer_loss", "gate_schedule", "compute_cost"},
+    known_keys={
+        "log_mel",
+        "normalize",
+        "transducer_loss",
+        "gate_schedule",
+        "compute_cost",
+        "word_pieces_file",
+    },  # fmt: skip
 )
 
 
