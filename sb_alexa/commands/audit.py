@@ -171,9 +171,10 @@ def run(args: argparse.Namespace) -> int:
     say("reading")
     tables = audit_tables(args, speakers)
     result = measure_audit(tables, request, on_step=say)
-    print(audit_markdown(result))
     synthetic = speakers is not None and says_synthetic(speakers, set(tables[0].speakers))
-    _write(args, result, synthetic=synthetic)
+    # Written first: a reader of the output (`| head`) who leaves early takes no file with him.
+    said = _write(args, result, synthetic=synthetic)
+    print("\n".join([audit_markdown(result), *said]))
     return _judge_gap(args.max_gap, result)
 
 
@@ -195,18 +196,19 @@ def _check(args: argparse.Namespace) -> None:
     check_report_arguments(args)
 
 
-def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) -> None:
+def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) -> list[str]:
+    """Write what is asked for; what there is to say about it."""
     from sb_alexa.commands.figures import write_figures
     from sb_alexa.report.audit_figures import audit_figures, audit_names, colliding_names
     from sb_alexa.report.audit_report import write_audit_files
 
+    said = []
     if args.output:
         command = shlex.join(["sb-alexa", *sys.argv[1:]])
         written = write_audit_files(args.output, result, synthetic=synthetic, command=command)
-        print(f"\nwrote {', '.join(map(str, written))}")
+        said.append(f"\nwrote {', '.join(map(str, written))}")
     if args.json:
-        for sentence in colliding_names(result):
-            print(f"Note: {sentence}")
+        said += [f"Note: {sentence}" for sentence in colliding_names(result)]
         write_figures(
             args.json,
             "audit",
@@ -214,6 +216,7 @@ def _write(args: argparse.Namespace, result: AuditResult, *, synthetic: bool) ->
             names=audit_names(result),
             notes=result.notes,
         )
+    return said
 
 
 def _judge_gap(max_gap: float | None, result: AuditResult) -> int:

@@ -138,9 +138,10 @@ def run(args: argparse.Namespace) -> int:
         base=base_system(args, system),
         progress=True,
     )
-    print(verification_markdown(result))
     synthetic = table is not None and says_synthetic(table, system.trials.speakers)
-    _write(args, result, synthetic=synthetic)
+    # Written first: a reader of the output (`| head`) who leaves early takes no file with him.
+    said = _write(args, result, synthetic=synthetic)
+    print("\n".join([verification_markdown(result), *said]))
     spreads = {column.column: column.eer for column in result.columns}
     gaps = {column: one.spread.gap for column, one in spreads.items() if one is not None}
     return judge_gap(args.max_gap, gaps, measure="EER")
@@ -176,14 +177,17 @@ def _check(args: argparse.Namespace) -> None:
         )
 
 
-def _write(args: argparse.Namespace, result: VerificationResult, *, synthetic: bool) -> None:
+def _write(args: argparse.Namespace, result: VerificationResult, *, synthetic: bool) -> list[str]:
+    """Write what is asked for; what there is to say about it."""
     from sb_alexa.commands.figures import write_figures
     from sb_alexa.report.verification_figures import verification_figures
     from sb_alexa.report.verification_report import PAGE, write_verification_files
 
+    said = []
     if args.output:
         command = shlex.join(["sb-alexa", *sys.argv[1:]])
         write_verification_files(args.output, result, synthetic=synthetic, command=command)
-        print(f"\nwrote {Path(args.output) / PAGE}")
+        said.append(f"\nwrote {Path(args.output) / PAGE}")
     if args.json:
         write_figures(args.json, "score", verification_figures(result))
+    return said

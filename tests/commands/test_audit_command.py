@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,17 @@ def test_an_audit(files: Path, tmp_path: Path, capsys) -> None:
     # What was found is applied to other speakers.
     assert call(files / "after.csv", "--cohorts", report / "regions.json", "--no-map") == 0
     assert "## By regions" in capsys.readouterr().out
+
+
+def test_a_reader_who_leaves_early_takes_no_file_with_him(files: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sb_alexa.cli", "audit", "before.csv", "--no-map", "-o"]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "report")], cwd=files, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 0
+    assert (tmp_path / "report" / "index.html").is_file()
 
 
 def test_before_and_after(files: Path, tmp_path: Path, capsys) -> None:
