@@ -24,6 +24,7 @@ example:
   sb-alexa corpus data/embedded
   sb-alexa corpus data/large --num-train-speakers 256 --hours 20 --seed 1
   sb-alexa corpus data/accents --num-test-speakers 960 --rare-accents --new-speakers 96
+  sb-alexa corpus data/harder --hardness 0.3 scottish=0.6
   sb-alexa corpus data/conversations --layout LibriCSS
   sb-alexa corpus data/verification --layout VoxCeleb
   sb-alexa corpus data/meetings --layout LibriCSS --speech LibriSpeech/dev-clean
@@ -39,6 +40,7 @@ _OF_LAYOUT = {
         "rare_accents": "rare_accents",
         "rare_share": "rare_share",
         "new_speakers": "num_new_speakers",
+        "hardness": "hardness",
     },
     "libricss": {
         "num_sessions": "num_sessions",
@@ -50,6 +52,7 @@ _OF_LAYOUT = {
         "num_train_speakers": "num_train_speakers",
         "num_test_speakers": "num_test_speakers",
         "hours": "hours_of_training",
+        "hardness": "hardness",
     },
 }
 
@@ -107,6 +110,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recordings made when a model has been found wanting (default: 0, no such split)",
     )
     parser.add_argument(
+        "--hardness",
+        nargs="+",
+        metavar="LEVEL",
+        help="LibriSpeech, VoxCeleb: 0 to 1, how much faster, noisier and narrower in band the "
+        "speech is; or only that of an accent or a gender: GROUP=LEVEL (default: 0)",
+    )
+    parser.add_argument(
         "--num-sessions",
         type=int,
         help="LibriCSS: in each of the six conditions; session 0 is for development (default: 10)",
@@ -150,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
     exit_code : int
         0.
     """
+    from sb_alexa.corpora.planted_hardness import parse_hardness
+
     sizes = _sizes(args)
     common = {"seed": args.seed, "progress": not args.quiet}
     spoken = {"text_file": args.text_file, "num_workers": args.num_workers}
@@ -167,7 +179,9 @@ def run(args: argparse.Namespace) -> int:
     elif args.layout == "voxceleb":
         from sb_alexa.corpora.voxceleb_layout import write_voxceleb
 
-        folder = write_voxceleb(args.folder, **_voxceleb_sizes(sizes), **common, **spoken)
+        hardness = parse_hardness(sizes.pop("hardness", ()))
+        sizes = _voxceleb_sizes(sizes)
+        folder = write_voxceleb(args.folder, **sizes, hardness=hardness, **common, **spoken)
         said = describe_speakers(folder)
     else:
         from sb_alexa.corpora.librispeech_layout import default_splits, write_librispeech
@@ -175,11 +189,13 @@ def run(args: argparse.Namespace) -> int:
         rare = rare_accents(sizes.pop("rare_accents", None), sizes.pop("rare_share", None))
         if rare:
             sizes["rare_accents"] = rare
+        hardness = parse_hardness(sizes.pop("hardness", ()))
         splits = default_splits(**sizes)
         most = sizes.get("sentences_per_utterance", 1)
         folder = write_librispeech(
             args.folder,
             splits=splits,
+            hardness=hardness,
             sentences_per_utterance=most,
             **common,
             **spoken,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,27 @@ def test_a_share_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     options = ["--layout", "VoxCeleb", "--rare-accents", "british"]
     assert cli.main(["corpus", str(tmp_path / "c"), *options]) == 2
     assert "--rare-accents belongs to --layout librispeech" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["LibriSpeech", "VoxCeleb"])
+def test_hardness_is_planted(
+    tmp_path: Path, tiny_splits: list[dict[str, float]], layout: str
+) -> None:
+    sizes = ["--num-train-speakers", "2", "--num-test-speakers", "2", "--hours", "0.001"]
+    options = ["--layout", layout, "--hardness", "0.3", "american=0.6", "--num-workers", "1"]
+    assert cli.main(["corpus", str(tmp_path / "c"), *sizes, *options, "--quiet"]) == 0
+    with (tmp_path / "c/speakers.csv").open(encoding="utf-8") as file:
+        levels = {row["accent"]: row["hardness"] for row in csv.DictReader(file)}
+    assert levels.pop("american") == "0.6"
+    assert set(levels.values()) <= {"0.3"}
+
+
+def test_hardness_of_nobody_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["corpus", str(tmp_path / "c"), "--hardness", "welsh=0.5"]) == 2
+    assert "no accent is called 'welsh'" in capsys.readouterr().err
+    options = ["--layout", "LibriCSS", "--hardness", "0.5"]
+    assert cli.main(["corpus", str(tmp_path / "c"), *options]) == 2
+    assert "--hardness belongs to --layout librispeech or voxceleb" in capsys.readouterr().err
 
 
 def test_seed_decides_the_bytes(tmp_path: Path, tiny_splits: list[dict[str, float]]) -> None:
