@@ -18,7 +18,7 @@ from typing import Any
 from sb_alexa.assets import find_recipe
 from sb_alexa.bench.recipe_comparison import Arm, check_arms, check_sizes, scaled_schedules
 from sb_alexa.bench.recipe_jobs import RecipeJob
-from sb_alexa.inference.model_folder import WEIGHTS
+from sb_alexa.inference.model_folder import WEIGHTS, WORD_PIECES
 from sb_alexa.training.configuration import Configuration
 
 RECIPE = "LibriCSS/ASR"
@@ -102,6 +102,8 @@ class TurnsPlan:
         pretrain = self._job(PRETRAIN, _PRETRAIN_HPARAMS, self.pretrain_steps, result=WEIGHTS)
         jobs = [pretrain] if self.pretrained is None else []
         keys = {"pretrained_folder": self.pretrained or pretrain.folder}
+        if self.pretrained is not None:  # maybe trained on other text
+            keys["word_pieces_file"] = self.pretrained / WORD_PIECES
         needs = tuple(job.name for job in jobs)
         for seed in self.seeds:
             for name in self.arms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from sb_alexa.corpora.feature_statistics import prepare_feature_statistics
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech
 from sb_alexa.corpora.word_pieces import WordPieces
 from sb_alexa.inference.model_configuration import MODEL_KEYS
-from sb_alexa.inference.model_folder import write_model_folder
+from sb_alexa.inference.model_folder import WORD_PIECES, write_model_folder
 from sb_alexa.training.recipe_task import P, RecipeTask, required
 
+logger = logging.getLogger(__name__)
 RECOGNITION_KEYS = frozenset(
     {
         "train_splits", "dev_splits", "test_splits", "num_word_pieces", "num_labels", "batch_size",
@@ -55,6 +57,20 @@ class RecognitionTask(RecipeTask[P]):
             },
         )
         hparams["normalize"].load_statistics(path)
+        if not self.has_same_labels(hparams["pretrained_folder"], prepared):
+            logger.warning(
+                "the word pieces of pretrained_folder=%s are not those of this training: the "
+                "labels it learned mean something else here. word_pieces_file=%s keeps them",
+                hparams["pretrained_folder"], Path(hparams["pretrained_folder"], WORD_PIECES),
+            )  # fmt: skip
+
+    def has_same_labels(self, pretrained_folder: str | Path | None, prepared: P) -> bool:
+        """Whether a trained model has the word pieces of this training, as far as it names any."""
+        if pretrained_folder is None:
+            return True
+        path = Path(pretrained_folder, WORD_PIECES)
+        own = required(self.speech(prepared).tokenizer_model)
+        return not path.is_file() or path.read_bytes() == own.read_bytes()
 
     def experiment_arguments(self, prepared: P, hparams: dict[str, Any]) -> dict[str, Any]:
         return {"word_pieces": self._word_pieces(prepared)}

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from sb_alexa.corpora.librispeech import PreparedLibriSpeech
 from sb_alexa.corpora.manifest import Utterance, read_manifest
-from sb_alexa.inference.model_folder import WORD_PIECES
 from sb_alexa.training.batching import BatchPlan, GlobalPlan, ShardedBatchSampler
 from sb_alexa.training.cohort_plan import CohortSampling
 from sb_alexa.training.cohort_speakers import read_cohort_speakers
@@ -80,7 +79,7 @@ class SpeechTask(RecognitionTask[PreparedLibriSpeech]):
         h = experiment.hparams
         if h.elastic is None and not h.frozen_modules:
             return
-        _check_word_pieces(h.pretrained_folder, required(prepared.tokenizer_model))
+        self._check_labels(h.pretrained_folder, prepared)
         utterances = _train_utterances(experiment, prepared)
         start_fine_tuning(
             experiment,
@@ -92,6 +91,17 @@ class SpeechTask(RecognitionTask[PreparedLibriSpeech]):
             pretrained_folder=h.pretrained_folder,
             folder=experiment.log.folder,
         )
+
+    def _check_labels(
+        self, pretrained_folder: str | Path | None, prepared: PreparedLibriSpeech
+    ) -> None:
+        """The labels of a model that is held must mean what they meant when it was trained."""
+        if not self.has_same_labels(pretrained_folder, prepared):
+            raise ValueError(
+                f"the word pieces of pretrained_folder={pretrained_folder} are not those of this "
+                "training, so its labels mean something else; prepare the same train_splits with "
+                "the same num_word_pieces, and choose the cohort by cohort_speakers"
+            )
 
     def train_loader(
         self, experiment: RecognitionExperiment, prepared: PreparedLibriSpeech
@@ -160,19 +170,6 @@ def _favouring(
         sum(in_cohort), len(in_cohort), len(speakers & set(members)), len(speakers),
     )  # fmt: skip
     return sampling.plan(plan, in_cohort)
-
-
-def _check_word_pieces(pretrained_folder: str | Path | None, word_pieces: Path) -> None:
-    """The labels of a model that is held must mean what they meant when it was trained."""
-    if pretrained_folder is None:
-        return
-    path = Path(pretrained_folder) / WORD_PIECES
-    if path.is_file() and path.read_bytes() != word_pieces.read_bytes():
-        raise ValueError(
-            f"the word pieces of pretrained_folder={pretrained_folder} are not those of this "
-            "training, so its labels mean something else; prepare the same train_splits with the "
-            "same num_word_pieces, and choose the cohort by cohort_speakers"
-        )
 
 
 def _evaluation_loader(

@@ -75,6 +75,8 @@ def test_a_finished_start_is_taken_as_it_is(plan: TurnsPlan, tmp_path: Path) -> 
     jobs = given.jobs()
     assert [job.name for job in jobs] == [f"{arm}-{seed}" for seed in range(3) for arm in ARMS]
     assert {job.options()["pretrained_folder"] for job in jobs} == {tmp_path / "other"}
+    pieces = tmp_path / "other" / "word_pieces.model"  # maybe of other text than the corpus
+    assert {job.options()["word_pieces_file"] for job in jobs} == {pieces}
     assert not any(job.needs for job in jobs)
 
 

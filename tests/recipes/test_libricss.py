@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,8 +120,10 @@ def test_both_channels_start_from_the_one_that_was_pretrained(
 ) -> None:
     folders = {"data_folder": corpus, "libricss_folder": meetings, "output_folder": tmp_path}
     # A learning rate of nearly nothing: the model is what it started from.
-    done = recipe("mini", pretrained_folder=pretrained, lr=1e-12, **folders)
+    pieces = {"word_pieces_file": pretrained / "word_pieces.model"}
+    done = recipe("mini", pretrained_folder=pretrained, lr=1e-12, **pieces, **folders)
     assert done.returncode == 0, output_of(done)[-3000:]
+    assert "mean something else" not in output_of(done)
     before = load_file(pretrained / "model.safetensors")
     after = load_file(tmp_path / "model.safetensors")
     names = [name for name in before if ".separation.0." in name]
@@ -129,6 +132,19 @@ def test_both_channels_start_from_the_one_that_was_pretrained(
         for channel in ("0", "1"):
             found = after[name.replace(".separation.0.", f".separation.{channel}.")]
             assert (found - before[name]).abs().max() < 1e-6
+
+
+def test_labels_that_mean_something_else_are_pointed_out(
+    corpus: Path, meetings: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(pretrained, other, ignore=shutil.ignore_patterns("save", "prepared"))
+    with (other / "word_pieces.model").open("ab") as file:
+        file.write(b"another")
+    folders = {"data_folder": corpus, "libricss_folder": meetings, "output_folder": tmp_path / "o"}
+    done = recipe("mini", pretrained_folder=other, test_splits=[], **folders)
+    assert done.returncode == 0, output_of(done)[-3000:]
+    assert f"word_pieces_file={other / 'word_pieces.model'} keeps them" in output_of(done)
 
 
 @pytest.mark.parametrize(

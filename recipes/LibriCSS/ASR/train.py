@@ -117,6 +117,7 @@ def prepare(values: dict[str, Any]) -> PreparedMixtures:
         values["dev_splits"],
         values["test_splits"],
         num_word_pieces=values["num_word_pieces"],
+        word_pieces_file=values["word_pieces_file"],
         max_bad_fraction=values["max_bad_fraction"],
         skip_prep=values["skip_prep"],
     )
@@ -136,7 +137,7 @@ TASK = MixtureTask(
     prepare=prepare,
     known_keys={
         "transducer_loss", "end_of_turn_penalty", "masking_loss", "masking_weight",
-        "masking_collar_s", "permutation_invariant",
+        "masking_collar_s", "permutation_invariant", "word_pieces_file",
     },
 )  # fmt: skip
 
