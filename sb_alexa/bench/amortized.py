@@ -102,7 +102,6 @@ def run(args: argparse.Namespace) -> int:
             device=args.device,
         )
         text = markdown(result)
-        print(text)
         if args.json:
             write_figures(args.json, "bench amortized", result.figures)
         if args.output:
@@ -110,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "amortized.md").write_text(text + "\n", encoding="utf-8")
             plot(result, folder / "amortized.png")
+        print(text)
     for problem in result.machine.problems:
         print(f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr)
     deviation = result.exact_operations.deviation_percent

@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
         )
         print("auditing", file=sys.stderr, flush=True)
         figures = time_audit(table, Path(folder) / "report")
+    if args.json:
+        write_figures(args.json, "bench audit-size", {"utterances": args.utterances, **figures})
     print(
         f"{args.utterances:,} utterances: {figures['seconds']:.1f} s, of them "
         f"{figures['cpu_seconds']:.1f} s of processor time; {figures['peak_memory_gib']:.2f} GiB; "
         f"page of {figures['page_mb']:.2f} MB"
     )
-    if args.json:
-        write_figures(args.json, "bench audit-size", {"utterances": args.utterances, **figures})
     return 0
 
 

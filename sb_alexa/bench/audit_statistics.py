@@ -113,9 +113,9 @@ def run(args: argparse.Namespace) -> int:
         for kind, share in shares.items():
             figures[f"map_{size}_{kind.replace(' ', '_')}_percent"] = share.percent
     figures.update({f"noise_{name}_percent": share.percent for name, share in noise.items()})
-    print("\n\n".join(tables))
     if args.json:
         write_figures(args.json, "bench audit-statistics", figures)
+    print("\n\n".join(tables))
     return 0
 
 

@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
         for number in processes
     ]
     problems = watch.report().problems
+    if args.json:
+        write_figures(args.json, "bench fisher", figures(timings))
     print(markdown(args.hparams, timings, args.seconds))
     for problem in problems:
         print(f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr)
-    if args.json:
-        write_figures(args.json, "bench fisher", figures(timings))
     return 0

@@ -74,15 +74,15 @@ def run(args: argparse.Namespace) -> int:
         except LossMismatchError as error:
             print(error, file=sys.stderr)
             return 1
+        if args.json:
+            write_figures(args.json, "bench loss", result.figures)
+        if args.plot:
+            plot(result.sweep, Path(args.plot), where=where(device))
         print(markdown(result))
         for problem in result.problems:
             print(
                 f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr
             )
-        if args.json:
-            write_figures(args.json, "bench loss", result.figures)
-        if args.plot:
-            plot(result.sweep, Path(args.plot), where=where(device))
     return 0
 
 

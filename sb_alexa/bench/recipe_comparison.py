@@ -123,15 +123,16 @@ def write_report(
     from sb_alexa.commands.figures import write_figures
     from sb_alexa.corpora.stamp import replaced_atomically
 
-    print(text)
+    # Files first: a closed pipe (`| head`) ends a command at its first print.
+    if json_file:
+        write_figures(json_file, command, figures)
     with replaced_atomically(output / "report.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     try:
         draw(output / "report.png")
     except ImportError:
         print("no plot: matplotlib is missing (pip install 'sb-alexa[plots]')", file=sys.stderr)
-    if json_file:
-        write_figures(json_file, command, figures)
+    print(text)
 
 
 def parse_settings(assignments: Sequence[str], *, set_here: Collection[str]) -> dict[str, str]:

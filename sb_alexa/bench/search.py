@@ -93,13 +93,13 @@ def run(args: argparse.Namespace) -> int:
         except SearchMismatchError as error:
             print(error, file=sys.stderr)
             return 1
+        if args.json:
+            write_figures(args.json, "bench search", result.figures)
+        if args.plot:
+            plot(result, Path(args.plot))
         print(markdown(result))
         for problem in result.machine.problems:
             print(
                 f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr
             )
-        if args.json:
-            write_figures(args.json, "bench search", result.figures)
-        if args.plot:
-            plot(result, Path(args.plot))
     return 0

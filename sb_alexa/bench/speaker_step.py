@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
         )
     finally:
         torch.set_num_threads(threads)
-    print(markdown(parts))
     if args.json:
         write_figures(args.json, "bench speaker-step", parts.figures())
+    print(markdown(parts))
     return 0
 
 

@@ -86,11 +86,6 @@ def run(args: argparse.Namespace) -> int:
             hours=args.hours,
         )
         text = markdown(result)
-        print(text)
-        for problem in result.machine.problems:
-            print(
-                f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr
-            )
         if args.json:
             write_figures(args.json, "bench streaming", result.figures)
         if args.output:
@@ -98,4 +93,9 @@ def run(args: argparse.Namespace) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "streaming.md").write_text(text + "\n", encoding="utf-8")
             plot(result, folder / "streaming.png")
+        print(text)
+        for problem in result.machine.problems:
+            print(
+                f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr
+            )
     return 0

@@ -77,9 +77,6 @@ def run(args: argparse.Namespace) -> int:
     # A GPU does not mind other work on the processors, within reason.
     problems = watch.report().problems if device == "cpu" else ()
     text = markdown(results, device)
-    print(text)
-    for problem in problems:
-        print(f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr)
     if args.json:
         figures: dict[str, float | None] = {}
         for result in results:
@@ -89,4 +86,7 @@ def run(args: argparse.Namespace) -> int:
         folder = Path(args.output)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "training.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    for problem in problems:
+        print(f"The machine was not idle, do not quote these figures: {problem}.", file=sys.stderr)
     return 0
