@@ -207,12 +207,13 @@ def experiment_splits(
     >>> experiment_splits()["test-clean"]
     SplitSpec(num_speakers=128, num_utterances_per_speaker=40)
     """
-    splits = default_splits(
+    return default_splits(
         num_train_speakers=num_train_speakers,
         hours_of_training=hours_of_training,
         sentences_per_utterance=sentences_per_utterance,
+        num_test_speakers=128,
+        utterances_per_test_speaker=40,
     )
-    return {**splits, TEST_SPLIT: SplitSpec(128, 40)}
 
 
 def check_corpus(folder: Path) -> None:

@@ -35,6 +35,7 @@ _OF_LAYOUT = {
     "librispeech": {
         "num_train_speakers": "num_train_speakers",
         "num_test_speakers": "num_test_speakers",
+        "test_utterances": "utterances_per_test_speaker",
         "hours": "hours_of_training",
         "sentences": "sentences_per_utterance",
         "rare_accents": "rare_accents",
@@ -84,8 +85,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-test-speakers",
         type=int,
-        help="LibriSpeech: of test-clean (default: 32; up to 640 say 12 utterances each, more of "
-        "them fewer); VoxCeleb: of the trial lists (default: 160, 10 of each accent and gender)",
+        help="LibriSpeech: of test-clean (default: 32); VoxCeleb: of the trial lists (default: "
+        "160, 10 of each accent and gender)",
+    )
+    parser.add_argument(
+        "--test-utterances",
+        type=int,
+        help="LibriSpeech: of each speaker of test-clean (default: 12; fewer where there are more "
+        "than 640 speakers)",
     )
     parser.add_argument(
         "--hours", type=float, help="LibriSpeech, VoxCeleb: of training speech, about (default: 3)"

@@ -88,6 +88,7 @@ def default_splits(
     hours_of_training: float = 3.0,
     sentences_per_utterance: int = 1,
     num_test_speakers: int = 32,
+    utterances_per_test_speaker: int | None = None,
     rare_accents: Mapping[str, float] | None = None,
     num_new_speakers: int = 0,
 ) -> dict[str, SplitSpec]:
@@ -102,7 +103,9 @@ def default_splits(
     sentences_per_utterance : int
         Most of them, as in `write_librispeech`.
     num_test_speakers : int
-        Readers in test-clean; up to 640 say 12 utterances each, more of them fewer, at least 4.
+        Readers in test-clean.
+    utterances_per_test_speaker : int, optional
+        Default: 12 of up to 640 readers, fewer of more of them, at least 4.
     rare_accents : mapping of str to float, optional
         Of train-clean alone, see `SplitSpec`; the other splits are balanced.
     num_new_speakers : int
@@ -123,7 +126,9 @@ def default_splits(
         sentences_per_utterance=sentences_per_utterance,
     )
     check_number("num_test_speakers", num_test_speakers, 1, MAX_SPEAKERS)
-    per_test_speaker = min(12, max(4, _MOST_TEST_UTTERANCES // num_test_speakers))
+    per_test_speaker = utterances_per_test_speaker
+    if per_test_speaker is None:
+        per_test_speaker = min(12, max(4, _MOST_TEST_UTTERANCES // num_test_speakers))
     new = {"train-new": SplitSpec(num_new_speakers, per_speaker)} if num_new_speakers else {}
     return {
         "train-clean": SplitSpec(num_train_speakers, per_speaker, rare_accents or {}),

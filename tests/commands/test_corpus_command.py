@@ -54,10 +54,15 @@ def test_rare_accents(
     monkeypatch.setattr(librispeech_layout, "default_splits", splits)
     folder = tmp_path / "corpus"
     options = ["--num-test-speakers", "480", "--rare-accents", "british", "--rare-share", "0.4"]
-    options += ["--new-speakers", "96"]
+    options += ["--new-speakers", "96", "--test-utterances", "9"]
     assert cli.main(["corpus", str(folder), "--num-workers", "2", *options]) == 0
     assert asked == [
-        {"num_test_speakers": 480, "num_new_speakers": 96, "rare_accents": {"british": 0.4}}
+        {
+            "num_test_speakers": 480,
+            "utterances_per_test_speaker": 9,
+            "num_new_speakers": 96,
+            "rare_accents": {"british": 0.4},
+        }
     ]
     # Of 3 readers of each gender 1.2, rounded up.
     assert "train-clean    46 speakers x 1 utterances" in capsys.readouterr().out

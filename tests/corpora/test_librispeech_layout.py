@@ -110,6 +110,10 @@ def test_more_test_speakers_say_less_each() -> None:
     assert [size.num_utterances_per_speaker for size in sizes] == [12, 12, 8, 4]
     with pytest.raises(ValueError, match="num_test_speakers"):
         default_splits(num_test_speakers=0)
+    many = default_splits(num_test_speakers=128, utterances_per_test_speaker=40)
+    assert many["test-clean"] == SplitSpec(128, 40)
+    with pytest.raises(ValueError, match="num_utterances_per_speaker must be .* got 0"):
+        default_splits(utterances_per_test_speaker=0)
 
 
 def test_new_readers_are_balanced_and_say_as_much() -> None:
