@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="LEVEL",
         help="LibriSpeech, VoxCeleb: 0 to 1, how much faster, noisier and narrower in band the "
-        "speech is; or only that of an accent or a gender: GROUP=LEVEL (default: 0)",
+        "speech is; GROUP=LEVEL for an accent or a gender (F, M), the largest counts (default: 0)",
     )
     parser.add_argument(
         "--num-sessions",
