@@ -21,7 +21,9 @@ _EPILOG = """\
 From one first phase, every seed trains three times with equal steps: with all gates on (dense),
 with learned arbitrators and the cost of compute (amortized), and with random gates that keep as
 much as the amortized run of the same seed (random). If random gates do as well, nothing was
-learned. All runs are the recipe LibriSpeech/ASR with amortized_mini and its two deltas.
+learned. With --smaller, a plain encoder of these sizes is trained too, both phases: gates are worth
+having where they beat one of the same cost. All runs are the recipe LibriSpeech/ASR with
+amortized_mini and its two deltas.
 
 Running the same command again continues: finished runs are kept. The folder holds:
   corpus/             the embedded corpus (unless --corpus names one)
@@ -32,6 +34,7 @@ Running the same command again continues: finished runs are kept. The folder hol
 
 example:
   sb-alexa bench amortized-training --json amortized_training.json
+  sb-alexa bench amortized-training --smaller d_ffn=48 --control-seeds 2
   sb-alexa bench amortized-training --corpus my_corpus --seeds 2 --steps 300 --output results/short
   sb-alexa bench amortized-training --jobs 1 --set device=cuda:0
 """
@@ -46,7 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--corpus", type=Path, metavar="FOLDER", help="use this one, do not write one")
     add("--hours", type=float, default=8.0, help="of training speech to write [%(default)s]")
     add("--seeds", type=int, default=5, help="paired runs of each arm [%(default)s]")
-    add("--random-seeds", type=int, help="of them with random gates too [all]")
+    add("--control-seeds", type=int, help="of them with random gates and the smaller one too [all]")
+    add(
+        "--smaller",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="size of a plain encoder to compare with, such as d_ffn=48; can be repeated",
+    )
     add("--phase-one-steps", type=int, help="of the shared first phase [the YAML's]")
     add("--steps", type=int, help="of the second phase, every arm [the YAML's]")
     add_run_arguments(parser)
@@ -66,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         0; bad input raises ValueError or OSError.
     """
     settings = parse_settings(args.set, set_here=_OWN_KEYS)
+    smaller = parse_settings(args.smaller, set_here=_OWN_KEYS, option="--smaller")
     from sb_alexa.bench.amortized_training_plan import (
         ExperimentPlan,
         check_corpus,
@@ -81,10 +92,11 @@ def run(args: argparse.Namespace) -> int:
         output=output,
         corpus=(args.corpus or output / "corpus").resolve(),
         num_seeds=args.seeds,
-        num_random_seeds=args.random_seeds,
+        num_control_seeds=args.control_seeds,
         phase_one_steps=args.phase_one_steps,
         num_steps=args.steps,
         settings=settings,
+        smaller=smaller,
     )
     jobs = plan.jobs()
     for job in jobs:  # before a corpus is written

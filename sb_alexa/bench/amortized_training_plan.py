@@ -5,6 +5,7 @@
     OUTPUT/corpus             the embedded corpus, unless another one is named
     OUTPUT/phase1             output folder of the recipe: the weights all other runs start from
     OUTPUT/<arm>-<seed>       output folders of the recipe: dense-0, amortized-0, random-0, ...
+    OUTPUT/smaller-phase1     the same for the smaller encoder, if there is one
     OUTPUT/logs/<run>.txt     what each run printed
 """
 
@@ -23,12 +24,16 @@ from sb_alexa.training.configuration import Configuration
 
 RECIPE = "LibriSpeech/ASR"
 PHASE_ONE = "phase1"
+SMALLER_PHASE_ONE = "smaller-phase1"
 # Way of training -> its YAML.
 ARMS = {
     "amortized": "amortized_mini",
     "dense": "amortized_mini_dense",
     "random": "amortized_mini_random",
+    "smaller": "amortized_mini_dense",
 }
+# What the first two are measured against; fewer seeds may do.
+CONTROLS = ("random", "smaller")
 TEST_SPLIT = "test-clean"
 _SPLITS = ("train-clean", "dev-clean", TEST_SPLIT)
 _NEVER = 10**9
@@ -50,37 +55,51 @@ class ExperimentPlan:
         In LibriSpeech's layout, with train-clean, dev-clean and test-clean.
     num_seeds : int
         Paired runs of each arm, seeds 0, 1, ...
-    num_random_seeds : int | None
-        Of random gates, where fewer tell enough; None takes as many.
+    num_control_seeds : int | None
+        Of random gates and of the smaller encoder, where fewer tell enough; None takes as many.
     phase_one_steps, num_steps : int | None
         Optimizer steps of the first phase and of the second; None takes the YAML's.
     settings : mapping
         Further YAML keys and run options, the same for every run.
+    smaller : mapping
+        YAML keys that make the dense encoder smaller, for a control of both phases; none leaves it
+        out.
     """
 
     output: Path
     corpus: Path
     num_seeds: int = 5
-    num_random_seeds: int | None = None
+    num_control_seeds: int | None = None
     phase_one_steps: int | None = None
     num_steps: int | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    smaller: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.num_seeds < 1:
             raise ValueError(f"the number of seeds must be >= 1, got {self.num_seeds}")
-        if self.num_random_seeds is not None and not 1 <= self.num_random_seeds <= self.num_seeds:
+        controls = self.num_control_seeds
+        if controls is not None and not 1 <= controls <= self.num_seeds:
+            raise ValueError(f"controls take 1 to {self.num_seeds} of the seeds, got {controls}")
+        both = sorted(set(self.settings) & set(self.smaller))
+        if both:
             raise ValueError(
-                f"random gates take 1 to {self.num_seeds} of the seeds, got {self.num_random_seeds}"
+                f"{', '.join(both)} cannot be the same for every run and of the smaller encoder: "
+                "leave one away"
             )
         for name in ("phase_one_steps", "num_steps"):
             value = getattr(self, name)
             if value is not None and value < 2:
                 raise ValueError(f"{name} must be >= 2, got {value}; leave it out for the YAML's")
 
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The ways of training."""
+        return tuple(arm for arm in ARMS if arm != "smaller" or self.smaller)
+
     def seeds(self, arm: str) -> range:
         """The seeds of an arm."""
-        fewer = self.num_random_seeds if arm == "random" else None
+        fewer = self.num_control_seeds if arm in CONTROLS else None
         return range(self.num_seeds if fewer is None else fewer)
 
     def folder(self, arm: str, seed: int) -> Path:
@@ -90,28 +109,36 @@ class ExperimentPlan:
     def jobs(self) -> list[RecipeJob]:
         """All runs, those that others need first."""
         steps = _Steps.of(self)
-        jobs = [self._phase_one_job(steps)]
-        # Random gates last: they only show that the others learned something.
-        for arms in (("amortized", "dense"), ("random",)):
+        jobs = [self._phase_one_job(PHASE_ONE, "amortized", steps)]
+        if self.smaller:
+            jobs.append(self._phase_one_job(SMALLER_PHASE_ONE, "smaller", steps))
+        # Controls last: they only show that the others learned something.
+        controls = tuple(arm for arm in CONTROLS if arm in self.arms)
+        for arms in (("amortized", "dense"), controls):
             for seed in self.seeds(arms[0]):
                 jobs += [self._arm_job(arm, seed, steps) for arm in arms]
         return jobs
 
-    def _phase_one_job(self, steps: _Steps) -> RecipeJob:
+    def _phase_one_job(self, name: str, arm: str, steps: _Steps) -> RecipeJob:
         keys = {
             "data_folder": self.corpus,
-            "phase_one_steps": steps.phase_one,
-            "straight_through_steps": 0,
-            "cost_ramp_steps": 0,
             "test_splits": [],  # only its weights are needed
             **steps.phase_one_schedules,
             **self.settings,
         }
+        if arm == "amortized":
+            keys |= {
+                "phase_one_steps": steps.phase_one,
+                "straight_through_steps": 0,
+                "cost_ramp_steps": 0,
+            }
+        else:
+            keys |= self.smaller
         return RecipeJob(
-            name=PHASE_ONE,
+            name=name,
             recipe=RECIPE,
-            hparams=ARMS["amortized"],
-            folder=self.output / PHASE_ONE,
+            hparams=ARMS[arm],
+            folder=self.output / name,
             seed=0,
             num_steps=steps.phase_one,
             options=lambda: keys,
@@ -120,9 +147,10 @@ class ExperimentPlan:
 
     def _arm_job(self, arm: str, seed: int, steps: _Steps) -> RecipeJob:
         amortized = self.folder("amortized", seed)
+        first = SMALLER_PHASE_ONE if arm == "smaller" else PHASE_ONE
         keys = {
             "data_folder": self.corpus,
-            "pretrained_folder": self.output / PHASE_ONE,
+            "pretrained_folder": self.output / first,
             "ctc_only_steps": 0,
             # Only the last weights are validated, and so tested: a choice by WER among all would
             # prefer amortized weights from before their gates closed.
@@ -138,7 +166,7 @@ class ExperimentPlan:
             if arm == "random":
                 rates = read_gate_rates(amortized, TEST_SPLIT)
                 return {**keys, **{f"random_{gate}_rate": rate for gate, rate in rates.items()}}
-            return keys
+            return {**keys, **self.smaller} if arm == "smaller" else keys
 
         return RecipeJob(
             name=self.folder(arm, seed).name,
@@ -148,7 +176,7 @@ class ExperimentPlan:
             seed=seed,
             num_steps=steps.phase_two,
             options=options,
-            needs=(PHASE_ONE, amortized.name) if arm == "random" else (PHASE_ONE,),
+            needs=(first, amortized.name) if arm == "random" else (first,),
         )
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from sb_alexa.bench.amortized_training_plan import ARMS, TEST_SPLIT, ExperimentPlan
+from sb_alexa.bench.amortized_training_plan import CONTROLS, TEST_SPLIT, ExperimentPlan
 from sb_alexa.bench.paired_runs import GATES, RunResult, seeded_errors
 from sb_alexa.bench.paired_seeds import Estimate, mean_error_rate, relative_difference
 
-_COLOURS = {"dense": "#62666f", "amortized": "#1f5fa8", "random": "#b3401f"}
-_ORDER = ("dense", "amortized", "random")
+_COLOURS = {"dense": "#62666f", "amortized": "#1f5fa8", "random": "#b3401f", "smaller": "#3b7d3a"}
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,14 @@ class Comparison:
     Arguments
     ---------
     runs : dict
-        Runs of each arm, one for each seed.
+        Runs of each arm, one for each seed, in the order of the tables.
     wer : dict
         Word error rate of each arm, percent.
     amortized_relative : Estimate | None
         WER of the learned arbitrators above the dense encoder's, percent of the latter.
-    random_relative : Estimate | None
-        WER of random gates above that of the learned arbitrators, percent of the latter.
+    controls_relative : dict
+        WER of random gates, and of the smaller encoder where there is one, above that of the
+        learned arbitrators, percent of the latter; None where it is not defined.
     steps : tuple of int
         Optimizer steps of the first phase and of the second.
     """
@@ -37,7 +37,7 @@ class Comparison:
     runs: dict[str, tuple[RunResult, ...]]
     wer: dict[str, Estimate]
     amortized_relative: Estimate | None
-    random_relative: Estimate | None
+    controls_relative: dict[str, Estimate | None]
     steps: tuple[int, int]
 
     @classmethod
@@ -53,17 +53,21 @@ class Comparison:
             arm: tuple(
                 RunResult.read(plan.folder(arm, seed), TEST_SPLIT) for seed in plan.seeds(arm)
             )
-            for arm in ARMS
+            for arm in ("dense", "amortized", *CONTROLS)
+            if arm in plan.arms
         }
+        if "smaller" in runs:
+            runs["smaller"] = _relative_to(runs["dense"][0], runs["smaller"])
         errors = {arm: seeded_errors(of_arm) for arm, of_arm in runs.items()}
+        controls = [arm for arm in CONTROLS if arm in plan.arms]
         paired = seeded_errors(runs["amortized"][: len(runs["random"])])
         jobs = plan.jobs()
         return cls(
             runs=runs,
             wer={arm: mean_error_rate(of_arm) for arm, of_arm in errors.items()},
             amortized_relative=relative_difference(errors["amortized"], errors["dense"]),
-            random_relative=relative_difference(errors["random"], paired),
-            steps=(jobs[0].num_steps, jobs[1].num_steps),
+            controls_relative={arm: relative_difference(errors[arm], paired) for arm in controls},
+            steps=(jobs[0].num_steps, jobs[-1].num_steps),
         )
 
     def reduction(self, arm: str) -> float:
@@ -73,14 +77,15 @@ class Comparison:
     def figures(self) -> dict[str, float | None]:
         """Flat figures for JSON: rates and differences in percent."""
         figures: dict[str, float | None] = {}
-        for arm in _ORDER:
+        for arm in self.runs:
             figures |= _as_figures(f"{arm}_wer", self.wer[arm])
             for seed, value in enumerate(self.wer[arm].by_seed):
                 figures[f"{arm}_wer_seed_{seed}"] = value
         figures |= _as_figures("amortized_relative", self.amortized_relative)
-        figures |= _as_figures("random_relative", self.random_relative)
         figures["reduction"] = self.reduction("amortized")
-        figures["random_reduction"] = self.reduction("random")
+        for arm, relative in self.controls_relative.items():
+            figures |= _as_figures(f"{arm}_relative", relative)
+            figures[f"{arm}_reduction"] = self.reduction(arm)
         for gate in GATES:
             figures[f"{gate}_rate"] = _mean(run.rates[gate] for run in self.runs["amortized"])
         run = self.runs["dense"][0]
@@ -100,8 +105,7 @@ def markdown(comparison: Comparison) -> str:
         "| arm | seed | WER (%) | compute (% of dense) | query / key / feed-forward kept (%) |",
         "|---|---|---|---|---|",
     ]
-    for arm in _ORDER:
-        of_arm = comparison.runs[arm]
+    for arm, of_arm in comparison.runs.items():
         for seed, run in enumerate(of_arm):
             lines.append(_row(arm, str(seed), f"{run.wer:.2f}", [run]))
         wer = comparison.wer[arm]
@@ -112,11 +116,12 @@ def markdown(comparison: Comparison) -> str:
         "| | relative difference of WER | 95 % interval | by seed |",
         "|---|---|---|---|",
         _difference_row("amortized against dense", comparison.amortized_relative),
-        _difference_row("random against amortized", comparison.random_relative),
+        *(
+            _difference_row(f"{arm} against amortized", relative)
+            for arm, relative in comparison.controls_relative.items()
+        ),
         "",
-        f"Counted reduction: **{comparison.reduction('amortized'):.1f} %** of the dense encoder's "
-        f"multiply-adds, the arbitrators' own included; {comparison.reduction('random'):.1f} % "
-        "with random gates.",
+        _counted(comparison),
         "",
         _what_it_rests_on(comparison),
     ]
@@ -140,13 +145,12 @@ def plot(comparison: Comparison, path: Path) -> None:
     figure = Figure(figsize=(5.4, 3.6), layout="constrained")
     panel = figure.subplots()
     for seed in range(len(comparison.runs["dense"])):
-        of_seed = [comparison.runs[arm][seed : seed + 1] for arm in _ORDER]
+        of_seed = [of_arm[seed : seed + 1] for of_arm in comparison.runs.values()]
         joined = [run for runs in of_seed for run in runs]
         panel.plot(
             [100 * run.compute for run in joined], [run.wer for run in joined], "-", c="#d5d7db"
         )
-    for arm in _ORDER:
-        of_arm = comparison.runs[arm]
+    for arm, of_arm in comparison.runs.items():
         panel.plot(
             [100 * run.compute for run in of_arm],
             [run.wer for run in of_arm],
@@ -163,6 +167,28 @@ def plot(comparison: Comparison, path: Path) -> None:
     panel.spines[["top", "right"]].set_visible(False)
     with replaced_atomically(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
+
+
+def _relative_to(dense: RunResult, runs: Sequence[RunResult]) -> tuple[RunResult, ...]:
+    """The compute of a smaller encoder as a share of the dense one's, not of its own."""
+    if dense.macs is None or any(run.macs is None for run in runs):
+        raise ValueError(
+            "the multiply-adds of the dense or of the smaller encoder were not written: delete the "
+            "results.json of runs from before they were, and run again: they are tested again"
+        )
+    return tuple(replace(run, compute=run.macs / dense.macs) for run in runs if run.macs)
+
+
+def _counted(comparison: Comparison) -> str:
+    """What the arms save."""
+    names = {"random": "with random gates", "smaller": "with the smaller encoder"}
+    controls = [
+        f"{comparison.reduction(arm):.1f} % {names[arm]}" for arm in comparison.controls_relative
+    ]
+    return (
+        f"Counted reduction: **{comparison.reduction('amortized'):.1f} %** of the dense encoder's "
+        f"multiply-adds, the arbitrators' own included; {', '.join(controls)}."
+    )
 
 
 def _headline(comparison: Comparison) -> str:
@@ -193,12 +219,17 @@ def _what_it_rests_on(comparison: Comparison) -> str:
         if num_seeds == 1
         else f"both levels, {num_seeds} seeds and the test speakers, drawn together"
     )
+    smaller = (
+        "; the smaller encoder, with all gates on, has as many steps from scratch"
+        if "smaller" in comparison.runs
+        else ""
+    )
     return (
         f"Synthetic speech; {figures['test_words']} test words in {figures['test_utterances']} "
         f"utterances of {figures['test_speakers']} unseen speakers. All runs start from the same "
         f"{comparison.steps[0]} steps and take {comparison.steps[1]} more, the runs of a seed "
         f"with the same batches; random gates ({len(comparison.runs['random'])} seeds) keep what "
-        f"the amortized run of their seed keeps. Intervals: {levels}."
+        f"the amortized run of their seed keeps{smaller}. Intervals: {levels}."
     )
 
 

@@ -31,6 +31,8 @@ class RunResult:
         Word errors and reference words by speaker.
     num_utterances : int
         Of the test set.
+    macs : int | None
+        Multiply-adds that the encoder spent on the test set; None where they were not written.
     """
 
     wer: float
@@ -39,6 +41,7 @@ class RunResult:
     errors: dict[str, int]
     words: dict[str, int]
     num_utterances: int
+    macs: int | None = None
 
     @classmethod
     def read(cls, folder: Path, split: str) -> RunResult:
@@ -60,11 +63,12 @@ class RunResult:
         errors: dict[str, int] = {}
         words: dict[str, int] = {}
         lines = (folder / "wer" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-        for line in lines:
-            utterance = json.loads(line)
+        utterances = [json.loads(line) for line in lines]
+        for utterance in utterances:
             speaker = utterance["speaker"]
             errors[speaker] = errors.get(speaker, 0) + utterance["errors"]
             words[speaker] = words.get(speaker, 0) + utterance["words"]
+        macs = [utterance.get("gated_macs") for utterance in utterances]
         return cls(
             wer=results["wer"],
             compute=results.get("compute", 1.0),
@@ -72,6 +76,7 @@ class RunResult:
             errors=errors,
             words=words,
             num_utterances=len(lines),
+            macs=None if None in macs else sum(macs),
         )
 
 

@@ -135,8 +135,10 @@ def write_report(
     print(text)
 
 
-def parse_settings(assignments: Sequence[str], *, set_here: Collection[str]) -> dict[str, str]:
-    """Read what ``--set`` collected.
+def parse_settings(
+    assignments: Sequence[str], *, set_here: Collection[str], option: str = "--set"
+) -> dict[str, str]:
+    """Read what ``--set`` collected, or an option like it.
 
     Arguments
     ---------
@@ -144,6 +146,8 @@ def parse_settings(assignments: Sequence[str], *, set_here: Collection[str]) -> 
         KEY=VALUE.
     set_here : collection of str
         Keys that the benchmark sets itself.
+    option : str
+        Its name.
 
     Raises
     ------
@@ -159,8 +163,10 @@ def parse_settings(assignments: Sequence[str], *, set_here: Collection[str]) -> 
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not key.isidentifier() or not equals:
-            raise ValueError(f"--set takes KEY=VALUE, such as batch_size=16; got {assignment!r}")
+            raise ValueError(f"{option} takes KEY=VALUE, such as batch_size=16; got {assignment!r}")
         if key in set_here:
-            raise ValueError(f"{key} is set by this benchmark for each run; leave out --set {key}")
+            raise ValueError(
+                f"{key} is set by this benchmark for each run; leave out {option} {key}"
+            )
         settings[key] = value
     return settings

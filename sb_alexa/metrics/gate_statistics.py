@@ -187,6 +187,40 @@ def count_gates(shape: TransformerShape, gates: Gates, num_frames: Tensor) -> li
     ]
 
 
+def count_all_on(shape: TransformerShape, num_frames: Tensor) -> list[GateCounts]:
+    """What `count_gates` gives for an encoder without gates.
+
+    Arguments
+    ---------
+    shape : TransformerShape
+        Sizes of the encoder.
+    num_frames : Tensor
+        (B,) integers.
+
+    Returns
+    -------
+    list of GateCounts
+        B counts.
+
+    Example
+    -------
+    >>> shape = TransformerShape(
+    ...     input_size=3, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=5
+    ... )
+    >>> (counts,) = count_all_on(shape, torch.tensor([2]))
+    >>> counts.query, counts.compute_share, counts.gated.total
+    (ToggleCounts(kept=2, possible=2), 1.0, 344)
+    """
+    blocks, heads = shape.num_layers, shape.num_layers * shape.nhead
+    counts = []
+    for frames in num_frames.tolist():
+        dense = dense_macs(shape, torch.tensor([frames]))
+        per_block = ToggleCounts(frames * blocks, frames * blocks)
+        per_head = ToggleCounts(frames * heads, frames * heads)
+        counts.append(GateCounts(per_block, per_head, per_head, dense, dense))
+    return counts
+
+
 @dataclass(frozen=True)
 class KeepRates:
     """Fractions of the toggles that are on, by kind; averages of them are not rates of the whole.

@@ -11,7 +11,8 @@ from speechbrain.utils.distributed import if_main_process
 from torch import Tensor
 
 from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
-from sb_alexa.metrics.gate_statistics import GateCounts, count_gates
+from sb_alexa.encoders.transformer import CausalTransformer
+from sb_alexa.metrics.gate_statistics import GateCounts, count_all_on, count_gates
 from sb_alexa.nn.gates import Gates
 from sb_alexa.training.batching import ShardedBatchSampler
 from sb_alexa.training.gate_schedule import TwoPhaseGateSchedule
@@ -83,8 +84,13 @@ class GatedRecognitionExperiment(RecognitionExperiment):
         return weight * cost.loss
 
     def gate_counts(self, gates: Gates | None, num_frames: Tensor) -> list[GateCounts] | None:
-        """What the gates of each utterance let through."""
-        return None if gates is None else count_gates(self.modules.encoder.shape, gates, num_frames)
+        """What each utterance cost; None for an encoder that is no Transformer."""
+        encoder = self.modules.encoder
+        if gates is not None:
+            return count_gates(encoder.shape, gates, num_frames)
+        if isinstance(encoder, CausalTransformer):
+            return count_all_on(encoder.shape, num_frames)
+        return None
 
     def is_candidate(self) -> bool:
         """Before gates have settled, their WER is that of a nearly dense encoder."""

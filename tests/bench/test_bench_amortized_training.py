@@ -22,7 +22,10 @@ OUTCOMES: dict[str, tuple[int, float, tuple[float, float, float] | None]] = {
     "dense": (10, 1.0, None),
     "amortized": (11, 0.45, (0.3, 0.4, 0.5)),
     "random": (22, 0.5, (0.31, 0.41, 0.51)),
+    "smaller": (15, 1.0, (1.0, 1.0, 1.0)),
 }
+# Multiply-adds of an utterance; the compute of a run is relative to its own dense encoder.
+MACS = {"dense": 1000, "smaller": 600}
 TINY = {
     "batch_size": 4, "num_word_pieces": 30, "joint_size": 16, "embedding_size": 16, "n_mels": 16,
     "d_model": 16, "d_ffn": 16, "num_layers": 6, "device": "cpu",
@@ -33,7 +36,13 @@ def write_run(folder: Path, arm: str, seed: int, *, split: str = "test-clean") -
     """What the recipe leaves, as far as the benchmark reads it; each seed adds an error."""
     errors, compute, rates = OUTCOMES[arm]
     lines = [
-        {"id": f"{speaker}-{part}", "speaker": str(speaker), "errors": wrong, "words": words}
+        {
+            "id": f"{speaker}-{part}",
+            "speaker": str(speaker),
+            "errors": wrong,
+            "words": words,
+            **({"gated_macs": MACS[arm]} if arm in MACS else {}),
+        }
         for speaker in range(NUM_SPEAKERS)
         for part, wrong, words in ((0, 1, 30), (1, errors - 1 + seed, WORDS_EACH - 30))
     ]
@@ -54,6 +63,11 @@ def plan(tmp_path: Path) -> ExperimentPlan:
         for arm in ARMS:
             write_run(plan.folder(arm, seed), arm, seed)
     return plan
+
+
+@pytest.fixture
+def plan_with_smaller(plan: ExperimentPlan) -> ExperimentPlan:
+    return replace(plan, smaller={"d_ffn": "8"})
 
 
 def options(jobs: Sequence[RecipeJob], name: str) -> dict[str, object]:
@@ -77,12 +91,46 @@ def test_runs_of_a_plan(plan: ExperimentPlan) -> None:
     assert {job.name: job.needs for job in jobs}["random-1"] == ("phase1", "amortized-1")
 
 
-def test_every_option_is_a_key_of_its_yaml(plan: ExperimentPlan) -> None:
+def test_a_smaller_encoder_has_both_phases_of_its_own(plan_with_smaller: ExperimentPlan) -> None:
+    jobs = plan_with_smaller.jobs()
+    first = {job.name: job for job in jobs}["smaller-phase1"]
+    assert options(jobs, "smaller-phase1")["d_ffn"] == "8"
+    assert first.num_steps == jobs[0].num_steps and first.hparams == "amortized_mini_dense"
+    for seed in (0, 1):
+        job = {job.name: job for job in jobs}[f"smaller-{seed}"]
+        assert job.needs == ("smaller-phase1",) and job.hparams == "amortized_mini_dense"
+        assert job.options()["pretrained_folder"] == first.folder
+        assert job.options()["d_ffn"] == "8"
+        assert "d_ffn" not in options(jobs, f"dense-{seed}")
+    with pytest.raises(ValueError, match="d_ffn cannot be the same for every run and of the"):
+        replace(plan_with_smaller, settings={"d_ffn": "9", "lr": "1"})
+
+
+def test_figures_of_a_smaller_encoder(plan_with_smaller: ExperimentPlan) -> None:
+    comparison = Comparison.read(plan_with_smaller)
+    figures = comparison.figures()
+    assert figures["smaller_reduction"] == pytest.approx(40.0)
+    assert figures["smaller_relative"] == pytest.approx((400 / 11 + 400 / 12) / 2)
+    text = markdown(comparison)
+    assert "| smaller against amortized | **+34.8 %** |" in text
+    assert "50.0 % with random gates, 40.0 % with the smaller encoder." in text
+    assert "| smaller | 0 | 15.00 | 60.0 | 100.0 / 100.0 / 100.0 |" in text
+    folder = plan_with_smaller.folder("smaller", 0)
+    path = folder / "wer" / "test-clean.jsonl"
+    path.write_text(path.read_text().replace("gated_macs", "other"))
+    with pytest.raises(ValueError, match="were not written: delete the results.json"):
+        Comparison.read(plan_with_smaller)
+
+
+@pytest.mark.parametrize("smaller", [{}, {"d_ffn": "8"}])
+def test_every_option_is_a_key_of_its_yaml(
+    plan: ExperimentPlan, smaller: dict[str, object]
+) -> None:
     """The recipe refuses others, after the hours of the runs before."""
     from sb_alexa.assets import find_recipe
     from sb_alexa.training.configuration import Configuration
 
-    for job in plan.jobs():
+    for job in replace(plan, smaller=smaller).jobs():
         path = find_recipe(job.recipe).find_hparams(job.hparams)
         keys = {key: str(value) for key, value in job.options().items()}
         assert set(keys) <= set(Configuration.from_file(path, keys).values())
@@ -135,14 +183,14 @@ def test_figures(plan: ExperimentPlan) -> None:
 
 
 def test_fewer_random_seeds_are_compared_with_their_pairs(plan: ExperimentPlan) -> None:
-    fewer = replace(plan, num_random_seeds=1)
+    fewer = replace(plan, num_control_seeds=1)
     assert "random-1" not in [job.name for job in fewer.jobs()]
     comparison = Comparison.read(fewer)
     assert comparison.figures()["random_relative"] == pytest.approx(100.0)  # of seed 0 alone
     assert comparison.figures()["dense_wer"] == pytest.approx(10.5)
     assert "| random against amortized | **+100.0 %** |" in markdown(comparison)
     with pytest.raises(ValueError, match="1 to 2 of the seeds, got 3"):
-        replace(plan, num_random_seeds=3)
+        replace(plan, num_control_seeds=3)
 
 
 def test_markdown(plan: ExperimentPlan) -> None:
@@ -232,6 +280,7 @@ def test_command_reports_finished_runs(
         (("--steps", "1"), "num_steps must be >= 2"),
         (("--set", "lr"), "--set takes KEY=VALUE"),
         (("--set", "data_folder=x"), "data_folder is set by this benchmark"),
+        (("--smaller", "d_ffn"), "--smaller takes KEY=VALUE"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from sb_alexa.metrics.compute import MacCounts, compute_share, dense_macs, gated_macs
-from sb_alexa.metrics.gate_statistics import GateCounts, ToggleCounts, count_gates, keep_rates
+from sb_alexa.metrics.gate_statistics import (
+    GateCounts,
+    ToggleCounts,
+    count_all_on,
+    count_gates,
+    keep_rates,
+)
 from sb_alexa.nn.gates import Gates
 from sb_alexa.nn.transformer_shape import TransformerShape
 from tests.metrics.slow_compute import all_gates, random_gates
@@ -84,3 +91,10 @@ def test_refusals() -> None:
         GateCounts(gated=MacCounts(frames=2), dense=MacCounts(frames=1))
     with pytest.raises(TypeError):
         GateCounts() + ToggleCounts()  # type: ignore[operator]
+
+
+def test_all_on_counts_what_open_gates_count() -> None:
+    shape = replace(SHAPE, arbitrator_macs=0)
+    on = all_gates(2, 8, shape, on=True)
+    num_frames = torch.tensor([8, 0])
+    assert count_all_on(shape, num_frames) == count_gates(shape, on, num_frames)

@@ -87,7 +87,12 @@ def test_an_encoder_without_arbitrators_needs_nothing(tmp_path: Path) -> None:
     encoder = TransformerEncoder(**SIZES)
     one = experiment(tmp_path, encoder, gate_schedule=None, compute_cost=None, number_of_epochs=1)
     y, gates = one.encode(torch.randn(1, 7, 6), torch.tensor([7]), Stage.TRAIN)
-    assert y.shape == (1, 7, 5) and gates is None and one.gate_counts(gates, y) is None
+    assert y.shape == (1, 7, 5) and gates is None
+    counts = one.gate_counts(gates, torch.tensor([7, 0]))
+    assert counts is not None and counts[0].compute_share == 1.0 and counts[0].frames == 7
+    one.modules.encoder = torch.nn.Identity()
+    assert one.gate_counts(gates, torch.tensor([7])) is None
+    one.modules.encoder = encoder
     assert one.is_candidate()
     one.on_fit_start()
 
