@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sb_alexa.assets import find_recipe
 from sb_alexa.bench.paired_runs import read_gate_rates
+from sb_alexa.bench.recipe_comparison import scaled_schedules
 from sb_alexa.bench.recipe_jobs import RecipeJob
 from sb_alexa.corpora.librispeech_layout import SplitSpec, default_splits
 from sb_alexa.inference.model_folder import WEIGHTS
@@ -40,7 +41,7 @@ _NEVER = 10**9
 # Counted in steps of the phase they belong to: they shrink and grow with it.
 _PHASE_ONE_SCHEDULES = ("warmup_steps", "ctc_only_steps")
 _PHASE_TWO_SCHEDULES = ("warmup_steps",)
-_GATE_SCHEDULES = ("straight_through_steps", "cost_ramp_steps")
+_GATE_SCHEDULES = ("straight_through_steps", "frozen_steps", "cost_ramp_steps")
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ class ExperimentPlan:
         if arm == "amortized":
             keys |= {
                 "phase_one_steps": steps.phase_one,
-                "straight_through_steps": 0,
-                "cost_ramp_steps": 0,
+                **dict.fromkeys(_GATE_SCHEDULES, 0),
+                "distillation_weight": 0.0,  # nothing has been learned that could teach
             }
         else:
             keys |= self.smaller
@@ -200,16 +201,16 @@ class _Steps:
         two = values["num_steps"] - one
         wanted_one, wanted_two = plan.phase_one_steps or one, plan.num_steps or two
 
-        def scaled(names: tuple[str, ...], factor: float) -> dict[str, int]:
-            steps = {name: values[name] for name in names if values.get(name) is not None}
-            return {name: max(1, round(factor * count)) for name, count in steps.items()}
+        def scaled(names: tuple[str, ...], whole: int, wanted: int) -> dict[str, int]:
+            given = [name for name in names if values.get(name) is not None]
+            return scaled_schedules({**values, "num_steps": whole}, given, num_steps=wanted)
 
         return cls(
             wanted_one,
             wanted_two,
-            scaled(_PHASE_ONE_SCHEDULES, wanted_one / one),
-            scaled(_PHASE_TWO_SCHEDULES, wanted_two / two),
-            scaled(_GATE_SCHEDULES, wanted_two / two),
+            scaled(_PHASE_ONE_SCHEDULES, one, wanted_one),
+            scaled(_PHASE_TWO_SCHEDULES, two, wanted_two),
+            scaled(_GATE_SCHEDULES, two, wanted_two),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sb_alexa.encoders.transformer import (
     SPARE_SLOTS,
     CausalTransformer,
+    TransformerEncoder,
     TransformerState,
 )
 from sb_alexa.lengths import length_mask
@@ -192,6 +193,16 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             assert isinstance(arbitrator, Arbitrator)
             yield arbitrator, slice(first, first + arbitrator.num_blocks)
             first += arbitrator.num_blocks
+
+    def without_gates(self) -> TransformerEncoder:
+        """A plain encoder with a copy of the weights, which computes what all gates on compute."""
+        sizes = {
+            key: value for key, value in asdict(self.shape).items() if key != "arbitrator_macs"
+        }
+        plain = TransformerEncoder(**sizes, dropout=self.dropout.p)
+        weights = self.state_dict()
+        plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+        return plain.to(self.embedding.weight).train(self.training)
 
     def forward_relaxed(
         self, x: Tensor, num_steps: Tensor | None, relaxation: GateRelaxation

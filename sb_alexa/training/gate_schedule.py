@@ -55,8 +55,8 @@ class TwoPhaseGateSchedule:
     straight_through_steps : int
         Steps at the end of the second phase with gates of 0 and 1, see `GateRelaxation`; 0 is the
         paper.
-    freeze_gates : bool
-        The straight-through steps train everything but the gates.
+    frozen_steps : int
+        Of the straight-through steps, the last ones that train everything but the gates.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class TwoPhaseGateSchedule:
     final_temperature: float = 1e-5
     final_noise_scale: float = 1.0
     straight_through_steps: int = 0
-    freeze_gates: bool = False
+    frozen_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.num_steps is None:
@@ -108,6 +108,12 @@ class TwoPhaseGateSchedule:
             raise ValueError(
                 f"straight_through_steps={self.straight_through_steps} must lie within the second "
                 f"phase of {self.phase_two_steps} steps; lower it, or train longer"
+            )
+        if not 0 <= self.frozen_steps <= self.straight_through_steps:
+            raise ValueError(
+                f"frozen_steps={self.frozen_steps} are some of the "
+                f"straight_through_steps={self.straight_through_steps}: gates that stay as they "
+                "are have to be those of evaluation"
             )
         if self.cost_weight < 0 or not 0 < self.final_temperature <= 1:
             raise ValueError(
@@ -164,9 +170,8 @@ class TwoPhaseGateSchedule:
         weight = self.cost_weight * (min(1.0, into / ramp_steps) if ramp_steps else 1.0)
         if into > self.relaxed_steps:
             hard = self.straight_through_steps > 0
-            last = GateRelaxation(
-                self.final_temperature, self.final_noise_scale, hard, hard and self.freeze_gates
-            )
+            frozen = self.frozen_steps > 0 and into > self.phase_two_steps - self.frozen_steps
+            last = GateRelaxation(self.final_temperature, self.final_noise_scale, hard, frozen)
             return GatePhase(last, weight)
         progress = into / self.relaxed_steps
         temperature = 1.0 + progress * (self.final_temperature - 1.0)

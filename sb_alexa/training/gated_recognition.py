@@ -7,11 +7,13 @@ import math
 from typing import Any
 
 import speechbrain as sb
+import torch
 from speechbrain.utils.distributed import if_main_process
 from torch import Tensor
 
 from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
-from sb_alexa.encoders.transformer import CausalTransformer
+from sb_alexa.encoders.transformer import CausalTransformer, TransformerEncoder
+from sb_alexa.losses.unexplained_variance import unexplained_variance
 from sb_alexa.metrics.gate_statistics import GateCounts, count_all_on, count_gates
 from sb_alexa.nn.gates import Gates
 from sb_alexa.training.batching import ShardedBatchSampler
@@ -29,8 +31,11 @@ class GatedRecognitionExperiment(RecognitionExperiment):
 
     Gates are soft and random in training, by `hparams.gate_schedule`, and 0 or 1 in evaluation;
     `hparams.compute_cost` is their price. Both are None for an encoder without arbitrators. The
-    recipe's `compute_forward` calls `encode`, its `compute_objectives` adds `compute_cost` in
-    training and hands the `gate_counts` of an evaluation to `record`.
+    recipe's `compute_forward` calls `encode`, its `compute_objectives` adds `compute_cost` and
+    `distillation` in training and hands the `gate_counts` of an evaluation to `record`.
+
+    With a `hparams.distillation_weight`, the encoder that the training starts from, every gate on,
+    is kept as a teacher: what the gates change at its output is a loss.
 
     Arguments
     ---------
@@ -47,6 +52,8 @@ class GatedRecognitionExperiment(RecognitionExperiment):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._check_gates()
+        self.teacher = self._teacher()
+        self._since_logged: dict[str, list[Tensor]] = {}
 
     def encode(
         self, features: Tensor, num_frames: Tensor, stage: sb.Stage
@@ -81,7 +88,33 @@ class GatedRecognitionExperiment(RecognitionExperiment):
         """Nats per utterance: the weight of the schedule times the share of the dense encoder."""
         weight = self.hparams.gate_schedule(self.optimizer_step + 1).cost_weight
         cost = self.hparams.compute_cost(gates, num_frames, self.modules.encoder.shape)
+        self._since_logged.setdefault("compute", []).append(cost.share.detach())
         return weight * cost.loss
+
+    def distillation(self, features: Tensor, num_frames: Tensor, encoder_out: Tensor) -> Tensor:
+        """Nats per utterance: the weight times the share of the teacher's output that is missed.
+
+        Arguments
+        ---------
+        features : Tensor
+            (B, T, F) what the encoder heard.
+        num_frames : Tensor
+            (B,) valid frames.
+        encoder_out : Tensor
+            (B, T, C) what it made of them.
+
+        Returns
+        -------
+        Tensor
+            Scalar; 0 without a teacher.
+        """
+        if self.teacher is None:
+            return encoder_out.new_zeros(())
+        with torch.no_grad():
+            target = self.teacher.forward_counted(features, num_frames)
+        missed = unexplained_variance(encoder_out, target, num_frames)
+        self._since_logged.setdefault("missed", []).append(missed.detach())
+        return self.hparams.distillation_weight * missed
 
     def gate_counts(self, gates: Gates | None, num_frames: Tensor) -> list[GateCounts] | None:
         """What each utterance cost; None for an encoder that is no Transformer."""
@@ -91,6 +124,16 @@ class GatedRecognitionExperiment(RecognitionExperiment):
         if isinstance(encoder, CausalTransformer):
             return count_all_on(encoder.shape, num_frames)
         return None
+
+    def training_figures(self, *, end_of_epoch: bool) -> dict[str, Any]:
+        """Between two logged steps, of this process: mean share of compute, and of what a teacher
+        said that was missed."""
+        figures = super().training_figures(end_of_epoch=end_of_epoch)
+        if not end_of_epoch:
+            for name, values in self._since_logged.items():
+                figures[name] = round(torch.stack(values).mean().item(), 4)
+            self._since_logged = {}
+        return figures
 
     def is_candidate(self) -> bool:
         """Before gates have settled, their WER is that of a nearly dense encoder."""
@@ -131,6 +174,26 @@ class GatedRecognitionExperiment(RecognitionExperiment):
             )
         if has_arbitrators:
             cost.check(encoder.shape, toggles=encoder.toggles)
+
+    def _teacher(self) -> TransformerEncoder | None:
+        weight, encoder = self.hparams.distillation_weight, self.modules.encoder
+        if not weight >= 0:
+            raise ValueError(f"distillation_weight must be >= 0, got {weight}; 0 has no teacher")
+        if weight == 0:
+            return None
+        if not isinstance(encoder, AmortizedTransformerEncoder):
+            raise ValueError(
+                f"distillation_weight={weight} teaches an encoder with gates what it computes "
+                f"with all of them on, and this one is a {type(encoder).__name__}; set it to 0"
+            )
+        if self.hparams.pretrained_folder is None:
+            raise ValueError(
+                f"distillation_weight={weight} needs a trained teacher: name the output folder of "
+                "a finished run of the same sizes in pretrained_folder, or set it to 0"
+            )
+        # Not among the modules: it is neither trained nor saved. A resumed training loads
+        # pretrained_folder before its own checkpoint, so it finds the same teacher.
+        return encoder.without_gates().eval().requires_grad_(False)
 
     def _check_end(self, schedule: TwoPhaseGateSchedule) -> None:
         steps = self._planned_steps()

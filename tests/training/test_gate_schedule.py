@@ -57,9 +57,13 @@ def test_the_cost_has_risen_before_gates_are_hard() -> None:
 
 
 def test_gates_can_be_frozen_while_they_are_hard() -> None:
-    one = schedule(straight_through_steps=20, freeze_gates=True)
-    assert [one(step).relaxation.frozen for step in range(61, 101)] == [False] * 20 + [True] * 20
-    assert not schedule(freeze_gates=True)(100).relaxation.frozen  # without such steps
+    one = schedule(straight_through_steps=20, frozen_steps=15)
+    assert [one(step).relaxation.frozen for step in range(61, 101)] == [False] * 25 + [True] * 15
+    assert one(81).relaxation.straight_through and one(100).relaxation.straight_through
+    with pytest.raises(
+        ValueError, match="frozen_steps=21 are some of the straight_through_steps=2"
+    ):
+        schedule(straight_through_steps=20, frozen_steps=21)
 
 
 def test_noise_can_be_left_away() -> None:

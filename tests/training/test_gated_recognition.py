@@ -14,6 +14,7 @@ from torch import nn
 from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
 from sb_alexa.encoders.transformer import TransformerEncoder
 from sb_alexa.losses.compute_cost import ComputeCostLoss
+from sb_alexa.losses.unexplained_variance import unexplained_variance
 from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
 from sb_alexa.training.batching import BatchPlan, ShardedBatchSampler
 from sb_alexa.training.gate_schedule import TwoPhaseGateSchedule
@@ -41,7 +42,7 @@ def experiment(
     hparams = {
         "seed": 1, "lr_schedule": lambda step: 0.01, "num_steps": 10, "number_of_epochs": None,
         "gate_schedule": TwoPhaseGateSchedule(phase_one_steps=0, num_steps=10, cost_weight=2.0),
-        "compute_cost": ComputeCostLoss(),
+        "compute_cost": ComputeCostLoss(), "distillation_weight": 0.0, "pretrained_folder": None,
         **changes,
     }  # fmt: skip
     made = GatedRecognitionExperiment(
@@ -179,3 +180,51 @@ def test_without_a_target_nothing_is_reported(
     with caplog.at_level(logging.WARNING):
         experiment(tmp_path).on_split_tested({"compute": 0.9, "wer": 5.0})
     assert not caplog.text
+
+
+def test_what_gates_change_of_the_pretrained_encoder_is_a_loss(tmp_path: Path) -> None:
+    one = experiment(tmp_path, distillation_weight=3.0, pretrained_folder="earlier")
+    features, num_frames = torch.randn(2, 7, 6), torch.tensor([7, 4])
+    encoder = one.modules.encoder.eval()
+    encoder.threshold = 0.0  # every gate on, as the teacher
+    same, _ = encoder.forward_with_gates(features, num_frames)
+    assert one.distillation(features, num_frames, same).item() < 1e-10
+    y, _ = one.encode(features, num_frames, Stage.TRAIN)
+    loss = one.distillation(features, num_frames, y)
+    missed = unexplained_variance(y, same, num_frames)
+    assert loss.item() == pytest.approx(3.0 * missed.item())
+    assert loss.item() > 0.01
+    loss.backward()
+    assert encoder.arbitrators[0].toggles.weight.grad.abs().sum() > 0
+    # The teacher stays as it was, whatever becomes of the encoder, and is not saved with it.
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.zero_()
+    assert one.distillation(features, num_frames, same).item() < 1e-10
+    assert not any("teacher" in name for name in one.modules.state_dict())
+
+
+def test_without_a_weight_there_is_no_teacher(tmp_path: Path) -> None:
+    one = experiment(tmp_path)
+    assert one.teacher is None
+    assert one.distillation(torch.randn(1, 7, 6), torch.tensor([7]), torch.randn(1, 7, 5)) == 0
+
+
+@pytest.mark.parametrize(
+    ("dense", "changes", "words"),
+    [
+        (False, {"distillation_weight": -1.0}, "must be >= 0, got -1.0"),
+        (False, {"distillation_weight": 1.0}, "needs a trained teacher: name the output folder"),
+        (
+            True,
+            {"distillation_weight": 1.0, "gate_schedule": None, "compute_cost": None},
+            "this one is a TransformerEncoder; set it to 0",
+        ),
+    ],
+)
+def test_distillation_that_cannot_be(
+    tmp_path: Path, dense: bool, changes: dict[str, Any], words: str
+) -> None:
+    encoder = TransformerEncoder(**SIZES) if dense else gated_encoder()
+    with pytest.raises(ValueError, match=words):
+        experiment(tmp_path, encoder, **changes)

@@ -36,6 +36,7 @@ class TransducerOutput:
     """What the model made of a batch; `batch` is the one it saw, augmentation included."""
 
     batch: SpeechBatch
+    features: Tensor  # (B, T, F), masked as the encoder heard them
     encoder_out: Tensor  # (B, T, C)
     num_frames: Tensor  # (B,)
     gates: Gates | None = None  # of an encoder with arbitrators
@@ -55,7 +56,7 @@ class TransducerASR(GatedRecognitionExperiment):
         features = self.with_cohorts(features, batch, stage)
         encoder_out, gates = self.encode(features, num_frames, stage)  # (B, T', C)
         num_frames = self.modules.encoder.num_outputs(num_frames)
-        return TransducerOutput(batch, encoder_out, num_frames, gates)
+        return TransducerOutput(batch, features, encoder_out, num_frames, gates)
 
     def compute_objectives(
         self, predictions: TransducerOutput, batch: SpeechBatch, stage: Stage
@@ -69,7 +70,9 @@ class TransducerASR(GatedRecognitionExperiment):
         if weights.transducer > 0:
             loss = loss + weights.transducer * self.transducer(predictions, batch)
         if stage == Stage.TRAIN and predictions.gates is not None:
-            loss = loss + self.compute_cost(predictions.gates, predictions.num_frames)
+            frames = predictions.num_frames
+            loss = loss + self.compute_cost(predictions.gates, frames)
+            loss = loss + self.distillation(predictions.features, frames, predictions.encoder_out)
         if stage != Stage.TRAIN:
             spent = self.gate_counts(predictions.gates, predictions.num_frames)
             self.record(batch, self.recognise(predictions, weights), float(loss), spent)
@@ -136,6 +139,7 @@ TASK = SpeechTask(
         "transducer_loss",
         "gate_schedule",
         "compute_cost",
+        "distillation_weight",
         "word_pieces_file",
     },  # fmt: skip
 )
