@@ -28,7 +28,8 @@ SIZES = {
 # evaluation; they do not reach the target.
 GATES = {
     "first_blocks": 1, "arbitrator_hidden_size": 4, "phase_one_steps": 3, "cost_weight": 1.0,
-    "straight_through_steps": 1, "cost_ramp_steps": 1, "target_compute": 0.5, "avg_checkpoints": 2,
+    "straight_through_steps": 1, "frozen_steps": 1, "cost_ramp_steps": 1, "target_compute": 0.5,
+    "avg_checkpoints": 2,
 }  # fmt: skip
 
 
@@ -110,10 +111,8 @@ def step_of_checkpoint(folder: Path) -> int:
     return max(steps)
 
 
-def test_kill_9_in_the_second_phase_and_resume_give_the_same_weights(
-    finished: Path, corpus: Path, tmp_path: Path, run: Run
-) -> None:
-    argv = amortized(corpus, tmp_path, ckpt_interval_minutes=0, ckpt_interval_steps=1)
+def kill_after(step: int, folder: Path, argv: list[str]) -> None:
+    """Run the recipe, and kill it when a checkpoint of a step is whole."""
     process = subprocess.Popen(
         [sys.executable, str(TRAIN), *argv],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -121,17 +120,47 @@ def test_kill_9_in_the_second_phase_and_resume_give_the_same_weights(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.time() + 120
-    while step_of_checkpoint(tmp_path) < 4 and process.poll() is None:
-        assert time.time() < deadline, "the second phase did not begin"
+    while step_of_checkpoint(folder) < step and process.poll() is None:
+        assert time.time() < deadline, f"step {step} was not reached"
         time.sleep(0.002)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert 4 <= step_of_checkpoint(tmp_path) <= 6 and not (tmp_path / "results.json").exists()
+    assert step <= step_of_checkpoint(folder) and not (folder / "results.json").exists()
+
+
+EVERY_STEP = {"ckpt_interval_minutes": 0, "ckpt_interval_steps": 1}
+
+
+def test_kill_9_in_the_second_phase_and_resume_give_the_same_weights(
+    finished: Path, corpus: Path, tmp_path: Path, run: Run
+) -> None:
+    argv = amortized(corpus, tmp_path, **EVERY_STEP)
+    kill_after(4, tmp_path, argv)
     done = run(*argv)
     assert done.returncode == 0, output_of(done)[-2000:]
     expected, resumed = (load_file(one / "model.safetensors") for one in (finished, tmp_path))
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
     assert (tmp_path / "results.json").read_text() == (finished / "results.json").read_text()
+
+
+def test_a_resumed_training_has_the_same_teacher(
+    finished: Path, corpus: Path, tmp_path: Path, run: Run
+) -> None:
+    """The pretrained encoder with every gate on teaches; what it says depends on the weights
+    before the first step."""
+    options = {
+        "pretrained_folder": finished, "distillation_weight": 5.0, "phase_one_steps": 0,
+        "ctc_only_steps": 0, "test_splits": [],
+    }  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = run(*amortized(corpus, whole, **options))
+    assert done.returncode == 0, output_of(done)[-2000:]
+    argv = amortized(corpus, killed, **options, **EVERY_STEP)
+    kill_after(2, killed, argv)
+    assert run(*argv).returncode == 0
+    expected, resumed = (load_file(one / "model.safetensors") for one in (whole, killed))
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    assert not any("teacher" in name for name in expected)
 
 
 def test_random_gates_start_from_the_weights_of_another_run(
@@ -165,6 +194,7 @@ def test_debugging_does_not_ask_for_the_whole_schedule(
         ({"number_of_epochs": 1}, "over 6 steps, but this training makes 3 (number_of_epochs=1"),
         ({"target_compute": 0.01}, "target_compute=0.01 cannot be met"),
         ({"pretrained_folder": "nowhere"}, "pretrained_folder=nowhere holds no model.safetensors"),
+        ({"distillation_weight": 1.0}, "distillation_weight=1.0 needs a trained teacher"),
     ],
 )
 def test_bad_input_is_named_before_the_training(
