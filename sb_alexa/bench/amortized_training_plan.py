@@ -63,8 +63,8 @@ class ExperimentPlan:
     settings : mapping
         Further YAML keys and run options, the same for every run.
     smaller : mapping
-        YAML keys that make the dense encoder smaller, for a control of both phases; none leaves it
-        out.
+        YAML keys that make the dense encoder smaller, for a control of both phases; they win over
+        `settings`. None leaves the control out.
     """
 
     output: Path
@@ -82,12 +82,6 @@ class ExperimentPlan:
         controls = self.num_control_seeds
         if controls is not None and not 1 <= controls <= self.num_seeds:
             raise ValueError(f"controls take 1 to {self.num_seeds} of the seeds, got {controls}")
-        both = sorted(set(self.settings) & set(self.smaller))
-        if both:
-            raise ValueError(
-                f"{', '.join(both)} cannot be the same for every run and of the smaller encoder: "
-                "leave one away"
-            )
         for name in ("phase_one_steps", "num_steps"):
             value = getattr(self, name)
             if value is not None and value < 2:

@@ -102,8 +102,14 @@ def test_a_smaller_encoder_has_both_phases_of_its_own(plan_with_smaller: Experim
         assert job.options()["pretrained_folder"] == first.folder
         assert job.options()["d_ffn"] == "8"
         assert "d_ffn" not in options(jobs, f"dense-{seed}")
-    with pytest.raises(ValueError, match="d_ffn cannot be the same for every run and of the"):
-        replace(plan_with_smaller, settings={"d_ffn": "9", "lr": "1"})
+
+
+def test_the_size_of_the_smaller_encoder_wins(plan_with_smaller: ExperimentPlan) -> None:
+    """``--set d_ffn=768 --smaller d_ffn=224``."""
+    jobs = replace(plan_with_smaller, settings={"d_ffn": "9", "lr": "1"}).jobs()
+    for name, width in (("phase1", "9"), ("dense-0", "9"), ("smaller-phase1", "8")):
+        assert options(jobs, name)["d_ffn"] == width and options(jobs, name)["lr"] == "1"
+    assert options(jobs, "smaller-0")["d_ffn"] == "8"
 
 
 def test_figures_of_a_smaller_encoder(plan_with_smaller: ExperimentPlan) -> None:
@@ -297,7 +303,7 @@ def test_corpus_without_the_splits_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_whole_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Corpus, both phases, three arms, report; the same command again trains nothing."""
+    """Corpus, both phases, all arms, report; the same command again trains nothing."""
     splits = {
         "train-clean": SplitSpec(4, 4),
         "dev-clean": SplitSpec(2, 2),
@@ -314,6 +320,8 @@ def test_whole_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "6",
         "--steps",
         "4",
+        "--smaller",
+        "num_layers=2",
     ]
     path = tmp_path / "figures.json"
     assert _run(*arguments, *settings, "--json", str(path)) == 0
@@ -322,12 +330,16 @@ def test_whole_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert figures["phase_one_steps"] == 6 and figures["steps"] == 4
     runs = {arm: RunResult.read(tmp_path / f"{arm}-0", "test-clean") for arm in ARMS}
     assert runs["dense"].compute == 1.0 and figures["reduction"] != 0.0
+    # Two of six blocks, and the projections of input and output, which are as wide as the blocks.
+    assert 30 < figures["smaller_reduction"] < 66
     # Enough gates in nine utterances for the drawn rates to be near those asked for.
     assert runs["random"].rates == pytest.approx(runs["amortized"].rates, abs=0.05)
     for arm in ARMS:
         log = (tmp_path / "logs" / f"{arm}-0.txt").read_text()
-        assert f"loaded from {tmp_path / 'phase1'}" in log
+        first = "smaller-phase1" if arm == "smaller" else "phase1"
+        assert f"loaded from {tmp_path / first}/" in log
     logs = {log.name: log.stat().st_size for log in (tmp_path / "logs").iterdir()}
-    assert sorted(logs) == ["amortized-0.txt", "dense-0.txt", "phase1.txt", "random-0.txt"]
+    names = ["amortized-0", "dense-0", "phase1", "random-0", "smaller-0", "smaller-phase1"]
+    assert sorted(logs) == [f"{name}.txt" for name in names]
     assert _run(*arguments, *settings) == 0
     assert {log.name: log.stat().st_size for log in (tmp_path / "logs").iterdir()} == logs
