@@ -29,8 +29,11 @@ RECURRENT = "recurrent_arbitrator.RecurrentArbitrator {bias: 0.0, hidden_size: 8
 RANDOM = "random_arbitrator.RandomArbitrator {query: 0.7, key: 0.7, feed_forward: 0.5"
 
 
-def arbitrator(kind: str, num_blocks: int) -> str:
-    return f"!new:sb_alexa.nn.{kind}, input_size: 12, num_blocks: {num_blocks}, nhead: 3}}"
+def arbitrator(kind: str, num_blocks: int, groups: int = 1) -> str:
+    return (
+        f"!new:sb_alexa.nn.{kind}, input_size: 12, num_blocks: {num_blocks}, nhead: 3, "
+        f"feed_forward_groups: {groups}}}"
+    )
 
 
 def amortized(*arbitrators: str, options: str = "toggle_every_frames: 1") -> str:
@@ -180,6 +183,11 @@ CASES = [
     Case(
         "amortized_dual",
         amortized(arbitrator(FEED_FORWARD, 1), arbitrator(FEED_FORWARD, 1)),
+        decides=True,
+    ),
+    Case(
+        "amortized_groups",
+        amortized(arbitrator(FEED_FORWARD, 2, groups=4), options="feed_forward_groups: 4"),
         decides=True,
     ),
     Case(

@@ -166,7 +166,7 @@ def test_random_gates_leave_two_fifths_and_follow_the_seed() -> None:
     (arbitrator,), shape = hparams["encoder"].arbitrators, hparams["encoder"].shape
     assert arbitrator.seed == hparams["seed"]
     keep = arbitrator.eval()(torch.zeros(1, 400, 516)) > 0  # (1, T, 12, 9)
-    gates = Gates(keep[..., 0], keep[..., 1:5], keep[..., 5:])
+    gates = Gates(keep[..., :1], keep[..., 1:5], keep[..., 5:])
     frames = torch.tensor([400])
     share = compute_share(gated_macs(shape, gates, frames), dense_macs(shape, frames))
     assert share == pytest.approx(0.4, abs=0.01)
@@ -198,5 +198,10 @@ def test_the_small_models_that_are_compared_differ_in_their_gates_only() -> None
     extra = learned["encoder"].state_dict().keys() - names
     assert names <= learned["encoder"].state_dict().keys()
     assert extra and all(name.startswith("arbitrators.") for name in extra)
-    shapes = {replace(one["encoder"].shape, arbitrator_macs=0) for one in (dense, learned, random)}
+    groups = [one["encoder"].shape.feed_forward_groups for one in (dense, learned, random)]
+    assert groups == [1, 8, 8]
+    shapes = {
+        replace(one["encoder"].shape, arbitrator_macs=0, feed_forward_groups=1)
+        for one in (dense, learned, random)
+    }
     assert len(shapes) == 1

@@ -197,20 +197,20 @@ def needed_weights(
     >>> shape = TransformerShape(
     ...     input_size=3, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=5
     ... )
-    >>> one = torch.tensor([True, False, False, False]).view(1, 4, 1)
-    >>> needed_weights(shape, Gates(one, one[..., None], one[..., None]), 2)
+    >>> one = torch.tensor([True, False, False, False]).view(1, 4, 1, 1)
+    >>> needed_weights(shape, Gates(one, one, one), 2)
     96.0
     """
 
     def steps(gate: Tensor) -> Tensor:
         of_steps = gate[:, skipped_frames:].unflatten(1, (-1, step_frames))
-        return of_steps.any(dim=2).any(dim=0)  # (steps, N) or (steps, N, H)
+        return of_steps.any(dim=2).any(dim=0)  # (steps, N, G or H)
 
     feed_forward, query, key = steps(gates.feed_forward), steps(gates.query), steps(gates.key)
     heads = query.sum() + key.sum()
     gated = (
         2 * shape.d_model * shape.head_size * heads
-        + 2 * shape.d_model * shape.d_ffn * feed_forward.sum()
+        + 2 * shape.d_model * shape.group_size * feed_forward.sum()
     )
     # An arbitrator does one multiply-add with each of its weights per frame.
     always = shape.d_model * (shape.input_size + shape.output_size) + shape.arbitrator_macs

@@ -11,7 +11,7 @@ from torch import Tensor
 from sb_alexa.encoders.amortized import AmortizedTransformerEncoder
 from sb_alexa.encoders.transformer import TransformerEncoder
 from sb_alexa.nn.arbitrator import Arbitrator
-from sb_alexa.nn.gates import Gates
+from sb_alexa.nn.gates import Gates, ToggleLayout
 from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.frames import FrameGeometry
 from sb_alexa.streaming.state import State
@@ -27,16 +27,20 @@ class GateRecording:
     Arguments
     ---------
     toggles : Tensor
-        (F, N, 1 + 2 H) bool: feed-forward module, queries, keys.
+        (F, N, G + 2 H) bool.
+    layout : ToggleLayout
+        Of the last dimension.
 
     Example
     -------
-    >>> recording = GateRecording(torch.ones(9, 2, 5, dtype=torch.bool))
-    >>> recording.nhead, recording.mapped(num_blocks=12, nhead=4).toggles.shape
-    (2, torch.Size([9, 12, 9]))
+    >>> small, large = ToggleLayout(1, nhead=2), ToggleLayout(1, nhead=4)
+    >>> recording = GateRecording(torch.ones(9, 2, 5, dtype=torch.bool), small)
+    >>> recording.mapped(num_blocks=12, layout=large).toggles.shape
+    torch.Size([9, 12, 9])
     """
 
     toggles: Tensor
+    layout: ToggleLayout
 
     @staticmethod
     def of_each(gates: Gates, num_frames: Tensor) -> list[Tensor]:
@@ -52,9 +56,9 @@ class GateRecording:
         Returns
         -------
         list of Tensor
-            B times (T, N, 1 + 2 H), on the CPU.
+            B times (T, N, G + 2 H), on the CPU.
         """
-        toggles = torch.cat([gates.feed_forward[..., None], gates.query, gates.key], dim=-1).cpu()
+        toggles = torch.cat([gates.feed_forward, gates.query, gates.key], dim=-1).cpu()
         return [
             row[:frames].clone() for row, frames in zip(toggles, num_frames.tolist(), strict=True)
         ]
@@ -64,32 +68,32 @@ class GateRecording:
         """N."""
         return self.toggles.shape[1]
 
-    @property
-    def nhead(self) -> int:
-        """H."""
-        return (self.toggles.shape[2] - 1) // 2
-
-    def mapped(self, *, num_blocks: int, nhead: int) -> GateRecording:
+    def mapped(self, *, num_blocks: int, layout: ToggleLayout) -> GateRecording:
         """Stretch it over an encoder of another depth: block n takes block n N // num_blocks.
 
         Arguments
         ---------
-        num_blocks, nhead : int
-            Of the other encoder; heads are stretched likewise.
+        num_blocks : int
+            Of the other encoder.
+        layout : ToggleLayout
+            Of the other encoder; heads and groups are stretched likewise.
 
         Returns
         -------
         GateRecording
-            (F, num_blocks, 1 + 2 nhead).
+            (F, num_blocks, layout.count).
         """
         blocks = torch.arange(num_blocks) * self.num_blocks // num_blocks
-        heads = torch.arange(nhead) * self.nhead // nhead
-        columns = torch.cat([torch.zeros(1, dtype=torch.int64), 1 + heads, 1 + self.nhead + heads])
-        return GateRecording(self.toggles[:, blocks][:, :, columns])
+        own = self.layout
+        heads = torch.arange(layout.nhead) * own.nhead // layout.nhead
+        groups = torch.arange(layout.feed_forward_groups)
+        groups = groups * own.feed_forward_groups // layout.feed_forward_groups
+        columns = torch.cat([groups, own.query.start + heads, own.key.start + heads])
+        return GateRecording(self.toggles[:, blocks][:, :, columns], layout)
 
     def blocks(self, start: int, stop: int) -> GateRecording:
         """Of these blocks only."""
-        return GateRecording(self.toggles[:, start:stop].contiguous())
+        return GateRecording(self.toggles[:, start:stop].contiguous(), self.layout)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
     arbitrator : Arbitrator
         Pays the cost.
     recording : Tensor
-        (F, num_blocks, 1 + 2 * nhead) bool, see `GateRecording`; it starts again at its end.
+        (F, num_blocks, G + 2 H) bool, see `GateRecording`; it starts again at its end.
     offset_frames : int
         Row b starts at frame ``b * offset_frames``, so that streams side by side hear different
         speech.
@@ -118,7 +122,7 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
     Shape
     -----
     input : (B, T, input_size)
-    output : (B, T, num_blocks, 1 + 2 * nhead), 20 where on and -20 where off
+    output : (B, T, num_blocks, G + 2 H), 20 where on and -20 where off
 
     Streaming
     ---------
@@ -149,9 +153,12 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
     ) -> None:
         (input_size,) = arbitrator.input_features
         super().__init__(
-            input_size=input_size, num_blocks=arbitrator.num_blocks, nhead=arbitrator.nhead
+            input_size=input_size,
+            num_blocks=arbitrator.num_blocks,
+            nhead=arbitrator.layout.nhead,
+            feed_forward_groups=arbitrator.layout.feed_forward_groups,
         )
-        expected = (arbitrator.num_blocks, 1 + 2 * arbitrator.nhead)
+        expected = (arbitrator.num_blocks, arbitrator.layout.count)
         if recording.shape[1:] != expected or not len(recording):
             raise ValueError(
                 f"the recording has shape {tuple(recording.shape)}, the arbitrator decides about "
@@ -180,7 +187,7 @@ class ReplayArbitrator(Arbitrator[ReplayArbitratorState]):
         frames = state.frame[:, None]
         if x.shape[1] != 1:  # one frame, the usual step, costs one operation less
             frames = frames + torch.arange(x.shape[1], device=x.device)
-        logits = self.recording[frames % len(self.recording)]  # (B, T, N, 1 + 2 H)
+        logits = self.recording[frames % len(self.recording)]  # (B, T, N, G + 2 H)
         after = ReplayArbitratorState(arbitrator, state.frame + x.shape[1])
         return logits.to(own.dtype), after
 
@@ -203,7 +210,7 @@ def build_replaying(
     Arguments
     ---------
     shape : TransformerShape
-        Its sizes.
+        Its sizes, with the feed-forward groups of its own.
     model : AmortizedTransformerEncoder
         The trained one: tells how many arbitrators there are, of which kind, and what they toggle.
     recording : GateRecording
@@ -218,13 +225,16 @@ def build_replaying(
     AmortizedTransformerEncoder
         In evaluation mode. Its arbitrators have the sizes of the paper.
     """
-    mapped = recording.mapped(num_blocks=shape.num_layers, nhead=shape.nhead)
+    mapped = recording.mapped(num_blocks=shape.num_layers, layout=shape.toggles)
     arbitrators, start = [], 0
     for trained, layers in model.segments:
         # The first block that `mapped` takes from behind the arbitrator's own blocks.
         stop = -(-layers.stop * shape.num_layers // model.shape.num_layers)
         arbitrator = type(trained)(
-            input_size=shape.d_model, num_blocks=stop - start, nhead=shape.nhead
+            input_size=shape.d_model,
+            num_blocks=stop - start,
+            nhead=shape.nhead,
+            feed_forward_groups=shape.feed_forward_groups,
         )
         replay = ReplayArbitrator(
             arbitrator=arbitrator,
@@ -236,6 +246,7 @@ def build_replaying(
     return AmortizedTransformerEncoder(
         **_sizes(shape),
         arbitrators=arbitrators,
+        feed_forward_groups=shape.feed_forward_groups,
         toggles=model.toggles,
         toggle_every_frames=toggle_every_frames,
     ).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -197,7 +198,12 @@ def measure(
         num_rounds=effort.num_rounds,
         max_streams=effort.max_streams,
     )
-    shape = TransformerShape(**PAPER_SIZES, left_context_frames=left_context_frames)
+    shape = TransformerShape(
+        **PAPER_SIZES,
+        left_context_frames=left_context_frames,
+        # Of other widths than the trained ones; `GateRecording.mapped` stretches their gates.
+        feed_forward_groups=math.gcd(PAPER_SIZES["d_ffn"], encoder.shape.feed_forward_groups),
+    )
     rooflines, regimes = {}, []
     for place in dict.fromkeys(["cpu", device]):
         encoders = PaperEncoders(shape, encoder, recording, device=place)

@@ -200,7 +200,10 @@ def recognise_all(
     order = [utterance.id for utterance in speech.utterances]
     return (
         [Recognition(errors, count) for errors, count in zip(words, counts, strict=True)],
-        [GateRecording(torch.cat([one[name] for name in order])) for one in gates],
+        [
+            GateRecording(torch.cat([one[name] for name in order]), model.encoder.shape.toggles)
+            for model, one in zip(models, gates, strict=True)
+        ],
     )
 
 

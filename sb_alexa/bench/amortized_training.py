@@ -47,7 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = Path("results/amortized_training")
     add("--output", type=Path, default=output, metavar="FOLDER", help="all runs [%(default)s]")
     add("--corpus", type=Path, metavar="FOLDER", help="use this one, do not write one")
-    add("--hours", type=float, default=8.0, help="of training speech to write [%(default)s]")
+    add("--hours", type=float, default=12.0, help="of training speech to write [%(default)s]")
+    add("--speakers", type=int, default=512, help="of training speech to write [%(default)s]")
+    add(
+        "--hardness",
+        type=float,
+        default=0.8,
+        metavar="LEVEL",
+        help="0 to 1, of all speech to write: noise, bandwidth, pace [%(default)s]",
+    )
     add("--seeds", type=int, default=5, help="paired runs of each arm [%(default)s]")
     add("--control-seeds", type=int, help="of them with random gates and the smaller one too [all]")
     add(
@@ -85,8 +93,10 @@ def run(args: argparse.Namespace) -> int:
     from sb_alexa.bench.amortized_training_report import Comparison, markdown, plot
     from sb_alexa.bench.recipe_jobs import run_jobs
     from sb_alexa.corpora.librispeech_layout import write_librispeech
+    from sb_alexa.corpora.planted_hardness import parse_hardness
     from sb_alexa.demo.terminal import StatusLine
 
+    hardness = parse_hardness([str(args.hardness)])
     output = args.output.resolve()
     plan = ExperimentPlan(
         output=output,
@@ -102,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     for job in jobs:  # before a corpus is written
         job.check_earlier_run()
     if args.corpus is None:
-        write_librispeech(plan.corpus, splits=experiment_splits(hours_of_training=args.hours))
+        splits = experiment_splits(num_train_speakers=args.speakers, hours_of_training=args.hours)
+        write_librispeech(plan.corpus, splits=splits, hardness=hardness)
     check_corpus(plan.corpus)
     run_jobs(jobs, num_parallel=args.jobs, folder=output, status=StatusLine(sys.stderr))
     comparison = Comparison.read(plan)

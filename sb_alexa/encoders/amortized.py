@@ -30,7 +30,7 @@ from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.frames import FrameGeometry
 from sb_alexa.streaming.module import zero_after
 
-TOGGLES = ("query_key", "query", "key")
+TOGGLES = ("query_key", "query", "key", "feed_forward")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class AmortizedTransformerState(TransformerState):
     arbitrators : tuple
         Their states.
     decided : tuple of Tensor
-        For each arbitrator (B, N, 1 + 2 H), the gates that hold until the next decision.
+        For each arbitrator (B, N, G + 2 H), the gates that hold until the next decision.
     """
 
     arbitrators: tuple[Any, ...]
@@ -52,12 +52,13 @@ class AmortizedTransformerState(TransformerState):
 class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
     """A causal Transformer that decides for every frame which of its modules to compute.
 
-    An arbitrator reads the frames and emits a keep probability for the feed-forward module of each
-    block and for the query and the key of each head. In training the gates are relaxed
-    (`forward_relaxed`); otherwise they are 0 or 1 and what is off is not computed: rows that a
-    module needs are packed, and the cache of a stream holds the kept keys only.
+    An arbitrator reads the frames and emits a keep probability for each group of the feed-forward
+    module of each block and for the query and the key of each head. In training the gates are
+    relaxed (`forward_relaxed`); otherwise they are 0 or 1 and what is off is not computed: rows
+    that a module needs are packed, and the cache of a stream holds the kept keys only.
 
-    * feed-forward off: the frame passes the module by.
+    * feed-forward group off: its hidden features are not computed for the frame; with all groups
+      off the frame passes the module by.
     * query off: the head adds nothing for the frame.
     * key off: neither this frame nor a later one sees the frame through the head.
 
@@ -68,13 +69,16 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         decides about the lower blocks, the second about the upper ones from the output of the
         lower. Their numbers of blocks add up to `num_layers`.
     toggles : str
-        ``query_key``, ``query`` or ``key``; the kind left out is always on. Feed-forward modules
-        are always toggled.
+        ``query_key``, ``query``, ``key`` or ``feed_forward``; what is left out is always on.
+        Feed-forward modules are always toggled.
     toggle_every_frames : int
         A decision holds for so many frames. 1 is the paper. Above, the first frame of each group
         decides for all of it: a stream fed with whole groups then saves time where frame-wise
         decisions save only operations, for a module is read from memory whole, for one frame as for
         five.
+    feed_forward_groups : int
+        Parts of each feed-forward module that are toggled one by one; must divide `d_ffn`. 1 is the
+        paper. With more, a frame can keep every layer at a part of its width.
     threshold : float
         A module is computed where its keep probability is above; 0 computes everything, 1 nothing.
         The attribute can be set at any time, to trade accuracy for time without training.
@@ -95,13 +99,14 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
     ------
     ValueError
         If the arbitrators do not fit the blocks, the threshold is not within 0..1, the heads do not
-        divide `d_model`, or a stream is opened with unlimited left context.
+        divide `d_model`, the groups not `d_ffn`, or a stream is opened with unlimited left context.
 
     Reference
     ---------
     Xie et al., "Compute Cost Amortized Transformer for Streaming ASR", Interspeech 2022, arXiv
     2207.02393. Ours: linear position biases, the bounded left context, decisions for groups of
-    frames, the initial bias of the gates. A frame without any visible key gets zeros from a head.
+    frames, feed-forward modules in groups, the initial bias of the gates. A frame without any
+    visible key gets zeros from a head.
 
     Whether the LSTM stack of ConvRNN-T should have such gates was considered, and they are not
     offered. A cell that is left out at a frame still has to hand its state on, so that later frames
@@ -134,6 +139,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         arbitrators: Sequence[Arbitrator[Any]],
         toggles: str = "query_key",
         toggle_every_frames: int = 1,
+        feed_forward_groups: int = 1,
         threshold: float = 0.5,
         input_size: int = 192,
         d_model: int = 516,
@@ -152,6 +158,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             d_ffn=d_ffn,
             output_size=output_size,
             left_context_frames=left_context_frames,
+            feed_forward_groups=feed_forward_groups,
         )
         check_arbitrators(arbitrators, shape)
         if toggles not in TOGGLES:
@@ -196,9 +203,8 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
 
     def without_gates(self) -> TransformerEncoder:
         """A plain encoder with a copy of the weights, which computes what all gates on compute."""
-        sizes = {
-            key: value for key, value in asdict(self.shape).items() if key != "arbitrator_macs"
-        }
+        sizes = asdict(self.shape)
+        del sizes["arbitrator_macs"], sizes["feed_forward_groups"]
         plain = TransformerEncoder(**sizes, dropout=self.dropout.p)
         weights = self.state_dict()
         plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
@@ -228,21 +234,24 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         self.check_chunk(x)
         if num_steps is not None:
             x = zero_after(x, num_steps)
-        x = self.dropout(self.embedding(x))
+        # Without dropout the gates would be those of evaluation: the lowest arbitrator has none,
+        # and what it reads stays as it is when it does.
+        read = self.embedding(x)
+        read = read.detach() if relaxation.frozen else read
+        x = self.dropout(read)
         values = []
-        for arbitrator, layers in self.segments:
-            soft = relaxation(arbitrator(x), self._limit)  # (B, T, n, 1 + 2 H)
-            # Frames that decide together share the noise too.
+        for number, (arbitrator, layers) in enumerate(self.segments):
+            soft = relaxation(arbitrator(x if number else read), self._limit)
+            # Frames that decide together share the noise too. (B, T, n, G + 2 H)
             soft = RelaxedGates(self._held(soft.value), self._held(soft.log_value))
-            for number, block in enumerate(self.layers(layers)):
-                x = block.forward_relaxed(x, self._block_gates(soft, number))
+            for layer, block in enumerate(self.layers(layers)):
+                x = block.forward_relaxed(x, self._block_gates(soft, layer))
             values.append(soft.value)
         y = self.output(x)
         gates = self._as_gates(torch.cat(values, dim=2))
-        if self.toggles == "key":
-            gates = replace(gates, query=torch.ones_like(gates.query))
-        elif self.toggles == "query":
-            gates = replace(gates, key=torch.ones_like(gates.key))
+        for kind in ("query", "key"):
+            if kind not in self.toggles:
+                gates = replace(gates, **{kind: torch.ones_like(gates.query)})
         return (y if num_steps is None else zero_after(y, num_steps)), gates
 
     def _held(self, toggles: Tensor) -> Tensor:
@@ -253,26 +262,28 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         return toggles.index_select(1, frame - frame % self.toggle_every_frames)
 
     def _block_gates(self, soft: RelaxedGates, number: int) -> RelaxedBlockGates:
-        value, keys = soft.value[:, :, number], slice(1 + self.shape.nhead, None)
-        key = RelaxedGates(value[..., keys], soft.log_value[:, :, number, keys])
+        layout, value = self.shape.toggles, soft.value[:, :, number]
+        key = RelaxedGates(value[..., layout.key], soft.log_value[:, :, number, layout.key])
         return RelaxedBlockGates(
-            feed_forward=value[..., :1],
-            query=None if self.toggles == "key" else value[..., 1 : 1 + self.shape.nhead],
-            key=None if self.toggles == "query" else key,
+            feed_forward=value[..., layout.feed_forward],
+            query=value[..., layout.query] if "query" in self.toggles else None,
+            key=key if "key" in self.toggles else None,
         )
 
     def _as_gates(self, toggles: Tensor) -> Gates:
-        """From (B, T, N, 1 + 2 H)."""
-        nhead = self.shape.nhead
-        return Gates(toggles[..., 0], toggles[..., 1 : 1 + nhead], toggles[..., 1 + nhead :])
+        """From (B, T, N, G + 2 H)."""
+        layout = self.shape.toggles
+        return Gates(
+            toggles[..., layout.feed_forward], toggles[..., layout.query], toggles[..., layout.key]
+        )
 
     def _decide(self, logits: Tensor) -> Tensor:
-        """(B, T, N, 1 + 2 H) bool."""
-        nhead, keep = self.shape.nhead, logits > self._limit
-        if self.toggles == "key":
-            keep[..., 1 : 1 + nhead] = True
-        elif self.toggles == "query":
-            keep[..., 1 + nhead :] = True
+        """(B, T, N, G + 2 H) bool."""
+        layout, keep = self.shape.toggles, logits > self._limit
+        if "query" not in self.toggles:
+            keep[..., layout.query] = True
+        if "key" not in self.toggles:
+            keep[..., layout.key] = True
         return keep
 
     def forward_counted(self, x: Tensor, num_steps: Tensor | None = None) -> Tensor:
@@ -324,8 +335,8 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             keep = self._decide(self._held(arbitrator(x.view(batch, frames, -1))))
             keep = keep if exists is None else keep & exists
             decisions.append(keep)
-            plans = plan_blocks(keep.flatten(0, 1))
-            kept_keys = keep[..., 1 + self.shape.nhead :]
+            plans = plan_blocks(keep.flatten(0, 1), self.shape.toggles)
+            kept_keys = keep[..., self.shape.toggles.key]
             for layer, (block, plan) in enumerate(zip(self.layers(layers), plans, strict=True)):
                 memory = utterance_memory(kept_keys[:, :, layer], x, 2 * self.shape.head_size)
                 x = execute_block(block, x, plan, memory, number)
@@ -336,7 +347,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
     def initial_state(self, batch_size: int) -> AmortizedTransformerState:
         cache = self.initial_cache(batch_size, same_frames=False)
         device = cache.length.device
-        num_toggles = 1 + 2 * self.shape.nhead
+        num_toggles = self.shape.toggles.count
         return AmortizedTransformerState(
             frame=torch.zeros(batch_size, dtype=torch.int64, device=device),
             cache=cache,
@@ -376,7 +387,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         """
         self.check_chunk(x, state)
         outputs = [x.new_zeros(*x.shape[:2], self.output_size)][: x.shape[1] == 0]
-        shape = (*x.shape[:2], self.shape.num_layers, 1 + 2 * self.shape.nhead)
+        shape = (*x.shape[:2], self.shape.num_layers, self.shape.toggles.count)
         decisions = [torch.zeros(shape, dtype=torch.bool, device=x.device)][: x.shape[1] == 0]
         for part in x.split(SPARE_SLOTS, dim=1) if x.shape[1] else ():
             y, keep, state = self._step(part, state)
@@ -421,8 +432,8 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
         self, x: Tensor, keep: Tensor, layers: slice, writer: CacheWriter
     ) -> Tensor:
         """The blocks of one arbitrator on any chunk, (B, n, C)."""
-        plans = plan_blocks(keep.flatten(0, 1))
-        slot = writer.reserve(layers, keep[..., 1 + self.shape.nhead :])
+        plans = plan_blocks(keep.flatten(0, 1), self.shape.toggles)
+        slot = writer.reserve(layers, keep[..., self.shape.toggles.key])
         memories = writer.block_memories(layers, slot)
         y = x.flatten(0, 1)
         for block, plan, memory in zip(self.layers(layers), plans, memories, strict=True):
@@ -435,7 +446,7 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
     ) -> Tensor:
         """The blocks of one arbitrator on a chunk of one stream, (1, n, C)."""
         slots = torch.stack([writer.first[0, layers], writer.length[0, layers]], dim=-1).tolist()
-        writer.reserve(layers, keep[..., 1 + self.shape.nhead :])
+        writer.reserve(layers, keep[..., self.shape.toggles.key])
         biases = self.stream_biases(writer, layers)
         memories = [memory[0] for memory in writer.memory[layers]]
         blocks = self.layers(layers)
@@ -449,7 +460,12 @@ class AmortizedTransformerEncoder(CausalTransformer[AmortizedTransformerState]):
             return y[None, None]
         y = x[0]
         for block, plan, memory, bias, places in zip(
-            blocks, plan_blocks(keep[0]), memories, biases.unbind(0), slots, strict=True
+            blocks,
+            plan_blocks(keep[0], self.shape.toggles),
+            memories,
+            biases.unbind(0),
+            slots,
+            strict=True,
         ):
             y = execute_one_stream(block, y, plan, memory, bias, places)
         return y[None]

@@ -23,7 +23,7 @@ def masked_forward(encoder: CausalTransformer, x: Tensor, gates: Gates) -> Tenso
     x : Tensor
         (B, T, input_size).
     gates : Gates
-        (B, T, N[, H]) bool.
+        (B, T, N, G or H) bool.
 
     Returns
     -------
@@ -36,8 +36,16 @@ def masked_forward(encoder: CausalTransformer, x: Tensor, gates: Gates) -> Tenso
         query, key = gates.query[:, :, number], gates.key[:, :, number]  # (B, T, H)
         branch = block.attention_norm(block.attention_out(_heads(block, y, query, key)))
         y = y + branch * query.any(dim=-1, keepdim=True)
-        y = y + block.feed_forward(y) * gates.feed_forward[:, :, number, None]
+        y = y + _feed_forward(block, y, gates.feed_forward[:, :, number])
     return encoder.output(y)
+
+
+def _feed_forward(block: GatedTransformerBlock, x: Tensor, group_on: Tensor) -> Tensor:
+    """(B, T, d_model) normed sum of the groups that are on, (B, T, G); zero without any."""
+    hidden = F.gelu(block.feed_forward_in(x))
+    hidden = hidden * group_on.repeat_interleave(block.shape.group_size, dim=-1)
+    branch = block.feed_forward_norm(block.feed_forward_out(hidden))
+    return branch * group_on.any(dim=-1, keepdim=True)
 
 
 def _heads(block: GatedTransformerBlock, x: Tensor, query_on: Tensor, key_on: Tensor) -> Tensor:

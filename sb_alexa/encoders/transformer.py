@@ -245,7 +245,7 @@ class TransformerEncoder(CausalTransformer[TransformerState]):
         keep = torch.ones(batch, frames, 1, 1, dtype=torch.bool, device=x.device)
         slot = writer.reserve(slice(None), keep)
         x = self.dropout(self.embedding(x)).flatten(0, 1)  # (R, C)
-        plan = BlockPlan.everything(len(x), self.shape.nhead)
+        plan = BlockPlan.everything(len(x), self.shape.toggles)
         if self.is_one_stream(x, batch):
             slots = [[int(writer.first[0, 0, 0]), before]] * self.shape.nhead
             bias = self.stream_biases(writer, slice(None))[0]
@@ -266,7 +266,7 @@ class TransformerEncoder(CausalTransformer[TransformerState]):
             for block, memory in zip(self.layers(), writer.memory, strict=True):
                 x = execute_one_stream(block, x, plan, memory[0], bias, slots)
             return x
-        y, keep, row_bias = x[0], [True] * (1 + 2 * self.shape.nhead), bias[:, 0]
+        y, keep, row_bias = x[0], [True] * self.shape.toggles.count, bias[:, 0]
         for block, memory in zip(self.layers(), writer.memory, strict=True):
             y = execute_single_row(block, y, keep, memory[0], row_bias, slots)
         return y[None]

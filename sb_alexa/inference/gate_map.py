@@ -24,9 +24,9 @@ _TITLES = {"feed_forward": "feed-forward", "query": "queries", "key": "keys"}
 _COLOURS = {"feed_forward": "#b8591b", "query": "#1f5fa8", "key": "#2b7a4b"}
 _SKIPPED, _INK, _SOFT = "#f1efea", "#22252b", "#62666f"
 
-# Inches. The feed-forward rows are taller than those of heads, so that their blocks can be named.
-_FEED_FORWARD_ROW, _WORD_ROW, _SPEECH, _COMPUTE = 0.14, 0.17, 0.95, 0.95
-_HEADS_OF_A_BLOCK = (0.24, 0.44)
+# Inches. The only row of a block is taller than one of many, so that the block can be named.
+_SINGLE_ROW, _WORD_ROW, _SPEECH, _COMPUTE = 0.14, 0.17, 0.95, 0.95
+_ROWS_OF_A_BLOCK = (0.24, 0.44)
 _WIDTHS, _INCHES_PER_SECOND, _MARGINS, _MAX_WORD_ROWS = (10.0, 30.0), 1.5, 2.4, 6
 _WORD_SIZE = 9.0
 _SMALL: dict[str, Any] = {"fontsize": 8, "color": _SOFT, "va": "bottom"}
@@ -125,10 +125,11 @@ def plot_gates(
 
 
 def _panel_height(kind: str, gates: Gates) -> float:
-    if kind == "feed_forward":
-        return _FEED_FORWARD_ROW * gates.num_blocks
-    low, high = _HEADS_OF_A_BLOCK
-    return gates.num_blocks * min(max(0.07 * gates.nhead, low), high)
+    per_block = getattr(gates, kind).shape[3]
+    if per_block == 1:
+        return _SINGLE_ROW * gates.num_blocks
+    low, high = _ROWS_OF_A_BLOCK
+    return gates.num_blocks * min(max(0.07 * per_block, low), high)
 
 
 def _word_rows(words: Sequence[TimedWord], seconds_per_inch: float) -> list[list[TimedWord]]:

@@ -19,6 +19,7 @@ from sb_alexa.nn.transformer_shape import TransformerShape
 
 # Fields of `Gates` that a mode leaves to the arbitrators.
 _KINDS = {
+    "feed_forward": ("feed_forward",),
     "query": ("feed_forward", "query"),
     "key": ("feed_forward", "key"),
     "query_key": ("feed_forward", "query", "key"),

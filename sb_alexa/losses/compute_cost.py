@@ -78,7 +78,7 @@ class ComputeCostLoss:
     ...     input_size=3, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=5
     ... )
     >>> heads = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)
-    >>> gates = Gates(torch.ones(1, 2, 1), heads, heads)
+    >>> gates = Gates(torch.ones(1, 2, 1, 1), heads, heads)
     >>> cost = ComputeCostLoss(target_compute=0.5, coherence_weight=0.1, coherence_frames=2)(
     ...     gates, torch.tensor([2]), shape
     ... )
@@ -162,8 +162,8 @@ class ComputeCostLoss:
         shape : TransformerShape
             Sizes of the encoder.
         toggles : str
-            "query", "key" or "query_key": what its arbitrators toggle beside the feed-forward
-            modules; what they do not toggle is always paid.
+            "query", "key", "query_key" or "feed_forward": what its arbitrators toggle beside the
+            feed-forward modules, which they always do; what they do not toggle is always paid.
         max_frames : int
             Frames of the longest utterances, where attention scores weigh most and what cannot be
             skipped weighs least.
@@ -183,8 +183,10 @@ class ComputeCostLoss:
         Traceback (most recent call last):
         ValueError: target_compute=0.05 cannot be met: with every toggle off this encoder still ...
         """
-        if toggles not in ("query", "key", "query_key"):
-            raise ValueError(f"toggles must be query, key or query_key, got {toggles!r}")
+        if toggles not in ("query", "key", "query_key", "feed_forward"):
+            raise ValueError(
+                f"toggles must be query, key, query_key or feed_forward, got {toggles!r}"
+            )
         if self.target_compute is None:
             return
         all_on = sum_all_on(shape, torch.tensor([max_frames]))

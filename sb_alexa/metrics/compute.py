@@ -125,7 +125,7 @@ def macs_by_part(shape: TransformerShape, toggles: ToggleSums) -> dict[str, Tens
         "query": toggles.query * head_projections,
         "key": toggles.key * head_projections,
         "scores": toggles.pairs * (2 * shape.head_size),
-        "feed_forward": toggles.feed_forward * (2 * shape.d_model * shape.d_ffn),
+        "feed_forward": toggles.feed_forward * (2 * shape.d_model * shape.group_size),
         "output_projection": toggles.frames * (shape.d_model * shape.output_size),
     }
 
@@ -181,8 +181,8 @@ def gated_macs(shape: TransformerShape, gates: Gates, num_frames: Tensor) -> Mac
     >>> shape = TransformerShape(
     ...     input_size=3, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=5
     ... )
-    >>> off = torch.zeros(1, 2, 1, dtype=torch.bool)
-    >>> gates = Gates(~off, off[..., None], off[..., None])
+    >>> off = torch.zeros(1, 2, 1, 1, dtype=torch.bool)
+    >>> gates = Gates(~off, off, off)
     >>> counts = gated_macs(shape, gates, torch.tensor([2]))
     >>> counts.feed_forward, counts.scores, counts.total
     (128, 0, 192)

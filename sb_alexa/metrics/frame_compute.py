@@ -33,15 +33,15 @@ def macs_by_frame(shape: TransformerShape, gates: Gates) -> Tensor:
     >>> shape = TransformerShape(
     ...     input_size=3, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=5
     ... )
-    >>> on = torch.ones(1, 3, 1, dtype=torch.bool)
-    >>> macs_by_frame(shape, Gates(on, on[..., None], on[..., None]))
+    >>> on = torch.ones(1, 3, 1, 1, dtype=torch.bool)
+    >>> macs_by_frame(shape, Gates(on, on, on))
     tensor([[168, 176, 184]])
     """
     query, key = gates.query.long(), gates.key.long()
     visible = sum_left(key, shape.left_context_frames)
     toggles = ToggleSums(
         frames=torch.ones_like(query[:, :, 0, 0]),
-        feed_forward=gates.feed_forward.long().sum(2),
+        feed_forward=gates.feed_forward.long().sum((2, 3)),
         query=query.sum((2, 3)),
         key=key.sum((2, 3)),
         pairs=(query * visible).sum((2, 3)),

@@ -76,7 +76,7 @@ class GateCounts:
     Arguments
     ---------
     feed_forward : ToggleCounts
-        Toggles of feed-forward modules, one per frame and block.
+        Toggles of feed-forward modules, one per frame, block and group.
     query : ToggleCounts
         Toggles of queries, one per frame, block and head.
     key : ToggleCounts
@@ -97,7 +97,7 @@ class GateCounts:
     ...     input_size=3, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=5
     ... )
     >>> heads = torch.tensor([[True, False], [True, True]]).view(2, 2, 1, 1)
-    >>> gates = Gates(heads[..., 0], heads, torch.ones_like(heads))
+    >>> gates = Gates(heads, heads, torch.ones_like(heads))
     >>> first, second = count_gates(shape, gates, torch.tensor([2, 1]))
     >>> first.query.keep_rate, second.query.keep_rate, round((first + second).query.keep_rate, 3)
     (0.5, 1.0, 0.667)
@@ -167,10 +167,10 @@ def count_gates(shape: TransformerShape, gates: Gates, num_frames: Tensor) -> li
     """
     _check_hard(gates)
     toggles = sum_toggles(shape, gates, num_frames)
-    blocks, heads = shape.num_layers, shape.num_layers * shape.nhead
+    groups, heads = shape.num_layers * shape.feed_forward_groups, shape.num_layers * shape.nhead
     return [
         GateCounts(
-            ToggleCounts(feed_forward, gated.frames * blocks),
+            ToggleCounts(feed_forward, gated.frames * groups),
             ToggleCounts(query, gated.frames * heads),
             ToggleCounts(key, gated.frames * heads),
             gated,
@@ -211,13 +211,13 @@ def count_all_on(shape: TransformerShape, num_frames: Tensor) -> list[GateCounts
     >>> counts.query, counts.compute_share, counts.gated.total
     (ToggleCounts(kept=2, possible=2), 1.0, 344)
     """
-    blocks, heads = shape.num_layers, shape.num_layers * shape.nhead
+    groups, heads = shape.num_layers * shape.feed_forward_groups, shape.num_layers * shape.nhead
     counts = []
     for frames in num_frames.tolist():
         dense = dense_macs(shape, torch.tensor([frames]))
-        per_block = ToggleCounts(frames * blocks, frames * blocks)
+        per_group = ToggleCounts(frames * groups, frames * groups)
         per_head = ToggleCounts(frames * heads, frames * heads)
-        counts.append(GateCounts(per_block, per_head, per_head, dense, dense))
+        counts.append(GateCounts(per_group, per_head, per_head, dense, dense))
     return counts
 
 
@@ -263,7 +263,7 @@ def keep_rates(gates: Gates, num_frames: Tensor) -> KeepRates:
     Example
     -------
     >>> heads = torch.tensor([[True, False], [True, True]]).view(2, 2, 1, 1)
-    >>> keep_rates(Gates(heads[..., 0], heads, heads), torch.tensor([2, 1])).query.tolist()
+    >>> keep_rates(Gates(heads, heads, heads), torch.tensor([2, 1])).query.tolist()
     [0.5, 1.0]
     """
     _check_hard(gates)

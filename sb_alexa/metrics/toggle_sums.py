@@ -73,24 +73,27 @@ def sum_toggles(shape: TransformerShape, gates: Gates, num_frames: Tensor) -> To
     ...     input_size=4, d_model=4, nhead=1, num_layers=1, d_ffn=8, output_size=4
     ... )
     >>> heads = torch.tensor([True, False, True]).view(1, 3, 1, 1)
-    >>> gates = Gates(heads[..., 0], heads, heads)
+    >>> gates = Gates(heads, heads, heads)
     >>> sum_toggles(shape, gates, torch.tensor([3])).pairs
     tensor([3])
     >>> near = replace(shape, left_context_frames=1)
     >>> sum_toggles(near, gates, torch.tensor([3])).pairs
     tensor([2])
     """
-    if (gates.num_blocks, gates.nhead) != (shape.num_layers, shape.nhead):
+    given = (gates.num_blocks, gates.nhead, gates.feed_forward_groups)
+    expected = (shape.num_layers, shape.nhead, shape.feed_forward_groups)
+    if given != expected:
         raise ValueError(
-            f"gates of {gates.num_blocks} blocks with {gates.nhead} heads were given for an "
-            f"encoder of {shape.num_layers} blocks with {shape.nhead}; take the shape of the "
-            "encoder that made the gates"
+            "gates of {} blocks with {} heads and {} feed-forward groups were given for an encoder "
+            "of {} blocks with {} and {}; take the shape of the encoder that made the gates".format(
+                *given, *expected
+            )
         )
     exists = existing_frames(gates, num_frames)
     query, key = without_padding(gates.query, exists), without_padding(gates.key, exists)
     return ToggleSums(
         frames=num_frames.to(query.device, torch.long),
-        feed_forward=without_padding(gates.feed_forward, exists).sum((1, 2)),
+        feed_forward=without_padding(gates.feed_forward, exists).sum((1, 2, 3)),
         query=query.sum((1, 2, 3)),
         key=key.sum((1, 2, 3)),
         pairs=(query * sum_left(key, shape.left_context_frames)).sum((1, 2, 3)),
@@ -129,7 +132,7 @@ def sum_all_on(shape: TransformerShape, num_frames: Tensor) -> ToggleSums:
     visible = growing * (growing + 1) // 2 + (frames - growing) * growing
     return ToggleSums(
         frames=frames,
-        feed_forward=frames * shape.num_layers,
+        feed_forward=frames * (shape.num_layers * shape.feed_forward_groups),
         query=frames * heads,
         key=frames * heads,
         pairs=visible * heads,

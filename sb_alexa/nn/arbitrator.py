@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from sb_alexa.nn.gates import ToggleLayout
 from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.module import StreamingModule
 
@@ -23,11 +24,13 @@ class Arbitrator(StreamingModule[S]):
         Transformer blocks that it decides about, N.
     nhead : int
         Heads of a block, H.
+    feed_forward_groups : int
+        Parts of a feed-forward module with toggles of their own, G; 1 is the paper.
 
     Shape
     -----
     input : (B, T, input_size)
-    output : (B, T, num_blocks, 1 + 2 * nhead): feed-forward module, queries, keys
+    output : (B, T, num_blocks, G + 2 * H): feed-forward groups, queries, keys
 
     Raises
     ------
@@ -35,21 +38,23 @@ class Arbitrator(StreamingModule[S]):
         If a size is not positive.
     """
 
-    def __init__(self, *, input_size: int, num_blocks: int, nhead: int) -> None:
+    def __init__(
+        self, *, input_size: int, num_blocks: int, nhead: int, feed_forward_groups: int = 1
+    ) -> None:
         super().__init__()
-        if input_size < 1 or num_blocks < 1 or nhead < 1:
+        if min(input_size, num_blocks, nhead, feed_forward_groups) < 1:
             raise ValueError(
-                "input_size, num_blocks and nhead must be >= 1, got "
-                f"{input_size}, {num_blocks} and {nhead}"
+                "input_size, num_blocks, nhead and feed_forward_groups must be >= 1, got "
+                f"{input_size}, {num_blocks}, {nhead} and {feed_forward_groups}"
             )
         self.num_blocks = num_blocks
-        self.nhead = nhead
+        self.layout = ToggleLayout(feed_forward_groups, nhead)
         self.input_features = (input_size,)
 
     @property
     def num_toggles(self) -> int:
         """Toggles of all blocks together."""
-        return self.num_blocks * (1 + 2 * self.nhead)
+        return self.num_blocks * self.layout.count
 
     @property
     @abstractmethod
@@ -84,9 +89,11 @@ def check_arbitrators(arbitrators: Sequence[Arbitrator[Any]], shape: Transformer
             f"num_layers={shape.num_layers}; their num_blocks must add up to it"
         )
     for arbitrator in arbitrators:
-        if arbitrator.nhead != shape.nhead or arbitrator.input_features != (shape.d_model,):
+        if arbitrator.layout != shape.toggles or arbitrator.input_features != (shape.d_model,):
             raise ValueError(
-                f"the arbitrators must have nhead={shape.nhead} and input_size={shape.d_model} as "
-                f"the encoder, got nhead={arbitrator.nhead} and "
+                f"the arbitrators must have nhead={shape.nhead}, "
+                f"feed_forward_groups={shape.feed_forward_groups} and input_size={shape.d_model} "
+                f"as the encoder, got nhead={arbitrator.layout.nhead}, "
+                f"feed_forward_groups={arbitrator.layout.feed_forward_groups} and "
                 f"input_size={arbitrator.input_features[0]}"
             )

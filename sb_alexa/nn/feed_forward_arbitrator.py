@@ -34,11 +34,13 @@ class FeedForwardArbitrator(Arbitrator[FeedForwardArbitratorState]):
         Features between the layers.
     bias : float
         Initial bias of the toggles: gates start open, with probability 0.88 at 2.
+    feed_forward_groups : int
+        Parts of a feed-forward module with toggles of their own; 1 is the paper.
 
     Shape
     -----
     input : (B, T, input_size)
-    output : (B, T, num_blocks, 1 + 2 * nhead)
+    output : (B, T, num_blocks, feed_forward_groups + 2 * nhead)
 
     Streaming
     ---------
@@ -67,8 +69,14 @@ class FeedForwardArbitrator(Arbitrator[FeedForwardArbitratorState]):
         nhead: int,
         hidden_size: int = 128,
         bias: float = 2.0,
+        feed_forward_groups: int = 1,
     ) -> None:
-        super().__init__(input_size=input_size, num_blocks=num_blocks, nhead=nhead)
+        super().__init__(
+            input_size=input_size,
+            num_blocks=num_blocks,
+            nhead=nhead,
+            feed_forward_groups=feed_forward_groups,
+        )
         if hidden_size < 1:
             raise ValueError(f"hidden_size must be >= 1, got {hidden_size}")
         self.hidden = nn.Linear(input_size, hidden_size)
@@ -87,4 +95,4 @@ class FeedForwardArbitrator(Arbitrator[FeedForwardArbitratorState]):
     ) -> tuple[Tensor, FeedForwardArbitratorState]:
         self.check_chunk(x, state)
         logits = self.toggles(F.relu(self.hidden(x)))
-        return logits.unflatten(-1, (self.num_blocks, 1 + 2 * self.nhead)), state
+        return logits.unflatten(-1, (self.num_blocks, self.layout.count)), state

@@ -50,8 +50,8 @@ class GateRelaxation:
     straight_through : bool
         Gates of 0 and 1 without noise; temperature and noise do nothing.
     frozen : bool
-        Straight-through gates without a gradient: what decides stays as it is, and what is decided
-        about adapts to it.
+        Straight-through gates without a gradient: what decides stays as it is, the embedding that
+        the lowest arbitrator reads included, and what is decided about adapts to it.
 
     Raises
     ------

@@ -19,7 +19,7 @@ class RelaxedBlockGates:
     Arguments
     ---------
     feed_forward : Tensor
-        (B, T, 1).
+        (B, T, G).
     query : Tensor | None
         (B, T, H).
     key : RelaxedGates | None
@@ -39,6 +39,9 @@ class GatedTransformerBlock(nn.Module):
     feed-forward branch by ``s_f``. ``W_o`` has no bias: with all gates off the block is the
     identity.
 
+    A feed-forward module in G > 1 groups is treated as the heads are: ``W_2`` gets ``s_f^g`` times
+    the hidden features of group g, and the branch is multiplied by ``1 - prod_g (1 - s_f^g)``.
+
     The same parameters serve three ways to compute: `forward` (whole utterances, every gate on),
     `forward_relaxed` (training) and `sb_alexa.nn.gated_execution` (only what is switched on).
 
@@ -57,13 +60,16 @@ class GatedTransformerBlock(nn.Module):
     ---------
     Xie et al., "Compute Cost Amortized Transformer for Streaming ASR", Interspeech 2022, arXiv
     2207.02393. Ours: the linear position biases (the paper does not say what positions it has), the
-    places where the gates multiply, and GELU.
+    places where the gates multiply, GELU, and the groups. A whole module is much to leave out of a
+    shallow encoder: with groups a frame keeps all its layers and loses width, as in a mixture of
+    experts (Shazeer et al., 2017, arXiv 1701.06538).
     """
 
     def __init__(self, *, shape: TransformerShape, dropout: float = 0.1) -> None:
         super().__init__()
         d_model = shape.d_model
         self.shape = shape
+        self.toggles = shape.toggles
         # Rows: the queries of all heads, then keys and values of head 0, of head 1, ... What a
         # toggle switches off lies together.
         self.attention_in = nn.Linear(d_model, 3 * d_model)
@@ -119,7 +125,7 @@ class GatedTransformerBlock(nn.Module):
             any_head = 1 - (1 - gates.query).prod(dim=-1, keepdim=True)
             branch = branch * any_head.to(branch.dtype)
         x = x + self.dropout(branch)
-        return x + self.dropout(self.feed_forward(x)) * gates.feed_forward.to(x.dtype)
+        return x + self.dropout(self._feed_forward_relaxed(x, gates.feed_forward.to(x.dtype)))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The feed-forward branch with its norm.
@@ -135,6 +141,15 @@ class GatedTransformerBlock(nn.Module):
             (..., d_model).
         """
         return self.feed_forward_norm(self.feed_forward_out(F.gelu(self.feed_forward_in(x))))
+
+    def _feed_forward_relaxed(self, x: Tensor, gate: Tensor) -> Tensor:
+        """The feed-forward branch with gates of its groups, (B, T, G)."""
+        if gate.shape[-1] == 1:
+            return self.feed_forward(x) * gate
+        inner = F.gelu(self.feed_forward_in(x)).unflatten(-1, (gate.shape[-1], -1))
+        branch = self.feed_forward_out((inner * gate[..., None]).flatten(-2))
+        any_group = 1 - (1 - gate).prod(dim=-1, keepdim=True)
+        return self.feed_forward_norm(branch) * any_group
 
     def _attend(self, x: Tensor, key_gates: RelaxedGates | None) -> Tensor:
         """Outputs of the heads, (B, T, H, C)."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sb_alexa.nn.gate_plan import BlockPlan, Rows, runs_of_heads
+from sb_alexa.nn.gate_plan import BlockPlan, Rows, runs_of_parts
 from sb_alexa.nn.gated_block import GatedTransformerBlock
 from sb_alexa.nn.one_stream import MASKED
 
@@ -94,9 +94,8 @@ def execute_block(
         heads = _attend_heads(block, query, plan, memory, positions)
         branch = plan.any_query.take(_project_heads(block, heads, plan, x))
         x = plan.any_query.add(x, block.attention_norm(branch).to(x.dtype))
-    if plan.feed_forward.count:
-        branch = block.feed_forward(plan.feed_forward.take(x))
-        x = plan.feed_forward.add(x, branch.to(x.dtype))
+    if plan.any_feed_forward.count:
+        x = plan.any_feed_forward.add(x, _feed_forward(block, plan, x).to(x.dtype))
     return x
 
 
@@ -115,17 +114,33 @@ def _project(
         memory.write_all(projected[:, width:].reshape(*chunk, nhead, 2 * size))
         return list(projected[:, :width].split(size, dim=1))
     query = [x.new_empty(0, size)] * nhead
-    for first, last in runs_of_heads(plan.query):
+    for first, last in runs_of_parts(plan.query):
         part = slice(first * size, last * size)
         found = F.linear(plan.query[first].take(x), weight[part], bias[part])
         query[first:last] = found.split(size, dim=1)
-    for first, last in runs_of_heads(plan.key):
+    for first, last in runs_of_parts(plan.key):
         rows = plan.key[first]
         part = slice(width + 2 * first * size, width + 2 * last * size)
         found = F.linear(rows.take(x), weight[part], bias[part])
         for head, key_value in zip(range(first, last), found.split(2 * size, dim=1), strict=True):
             memory.write(head, rows, key_value)
     return query
+
+
+def _feed_forward(block: GatedTransformerBlock, plan: BlockPlan, x: Tensor) -> Tensor:
+    """The branch of the rows for which a group is on, (count, d_model)."""
+    if plan.feed_forward_is_undivided:
+        return block.feed_forward(plan.any_feed_forward.take(x))
+    first_layer, second_layer = block.feed_forward_in, block.feed_forward_out
+    size = block.shape.group_size
+    y: Tensor | None = None
+    for first, last in runs_of_parts(plan.feed_forward):
+        rows, part = plan.feed_forward[first], slice(first * size, last * size)
+        inner = F.linear(rows.take(x), first_layer.weight[part], first_layer.bias[part])
+        outer = F.linear(F.gelu(inner), second_layer.weight[:, part])
+        y = rows.add(outer.new_zeros(x.shape) if y is None else y, outer)
+    assert y is not None  # a group is on
+    return block.feed_forward_norm(plan.any_feed_forward.take(y) + second_layer.bias)
 
 
 def _attend_heads(
@@ -269,7 +284,7 @@ def _project_heads(
     """(R, d_model) sum of the heads' outputs, where any is on."""
     weight, size = block.attention_out.weight, block.shape.head_size
     y: Tensor | None = None
-    for first, last in runs_of_heads(plan.query):
+    for first, last in runs_of_parts(plan.query):
         rows = plan.query[first]
         outputs = torch.cat(heads[first:last], dim=1).to(x.dtype)
         part = F.linear(outputs, weight[:, first * size : last * size])

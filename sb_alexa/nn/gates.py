@@ -8,6 +8,48 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class ToggleLayout:
+    """The order of the toggles of a block: G of feed-forward groups, H of queries, H of keys.
+
+    Arguments
+    ---------
+    feed_forward_groups : int
+        G.
+    nhead : int
+        H.
+
+    Example
+    -------
+    >>> layout = ToggleLayout(feed_forward_groups=1, nhead=4)
+    >>> layout.query, layout.count
+    (slice(1, 5, None), 9)
+    """
+
+    feed_forward_groups: int
+    nhead: int
+
+    @property
+    def feed_forward(self) -> slice:
+        """Where the feed-forward groups are."""
+        return slice(0, self.feed_forward_groups)
+
+    @property
+    def query(self) -> slice:
+        """Where the queries are."""
+        return slice(self.feed_forward_groups, self.feed_forward_groups + self.nhead)
+
+    @property
+    def key(self) -> slice:
+        """Where the keys are."""
+        return slice(self.feed_forward_groups + self.nhead, self.count)
+
+    @property
+    def count(self) -> int:
+        """Toggles of a block."""
+        return self.feed_forward_groups + 2 * self.nhead
+
+
+@dataclass(frozen=True)
 class Gates:
     """The toggles of N blocks with H heads: bool at test, numbers between 0 and 1 in training.
 
@@ -16,7 +58,7 @@ class Gates:
     Arguments
     ---------
     feed_forward : Tensor
-        (B, T, N) the feed-forward module of a block is computed for a frame.
+        (B, T, N, G) a group of the feed-forward module of a block is computed for a frame.
     query : Tensor
         (B, T, N, H) a head looks back from a frame.
     key : Tensor
@@ -26,14 +68,14 @@ class Gates:
     ---------
     Xie et al., "Compute Cost Amortized Transformer for Streaming ASR", Interspeech 2022, arXiv
     2207.02393: B toggles of feed-forward modules and B x H of queries and of keys (their B is N
-    here).
+    here, their G is 1).
 
     Example
     -------
     >>> import torch
-    >>> gates = Gates(torch.ones(1, 3, 2), torch.ones(1, 3, 2, 4), torch.ones(1, 3, 2, 4))
-    >>> gates.num_frames, gates.num_blocks, gates.nhead
-    (3, 2, 4)
+    >>> gates = Gates(torch.ones(1, 3, 2, 1), torch.ones(1, 3, 2, 4), torch.ones(1, 3, 2, 4))
+    >>> gates.num_frames, gates.num_blocks, gates.feed_forward_groups, gates.nhead
+    (3, 2, 1, 4)
     """
 
     feed_forward: Tensor
@@ -42,12 +84,12 @@ class Gates:
 
     def __post_init__(self) -> None:
         if (
-            self.feed_forward.dim() != 3
+            self.feed_forward.dim() != 4
             or self.query.shape != self.key.shape
-            or self.query.shape[:3] != self.feed_forward.shape
+            or self.query.shape[:3] != self.feed_forward.shape[:3]
         ):
             raise ValueError(
-                "gates have shapes (B, T, N), (B, T, N, H) and (B, T, N, H), got "
+                "gates have shapes (B, T, N, G), (B, T, N, H) and (B, T, N, H), got "
                 f"{tuple(self.feed_forward.shape)}, {tuple(self.query.shape)} and "
                 f"{tuple(self.key.shape)}"
             )
@@ -61,6 +103,11 @@ class Gates:
     def num_blocks(self) -> int:
         """N."""
         return self.feed_forward.shape[2]
+
+    @property
+    def feed_forward_groups(self) -> int:
+        """G."""
+        return self.feed_forward.shape[3]
 
     @property
     def nhead(self) -> int:

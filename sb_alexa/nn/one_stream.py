@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sb_alexa.nn.gate_plan import BlockPlan, Rows, runs_of_heads
+from sb_alexa.nn.gate_plan import BlockPlan, Rows, runs_of_parts
 from sb_alexa.nn.gated_block import GatedTransformerBlock
 
 # Below every score, and finite: a query that sees nothing of its head's slots stays free of NaN.
@@ -55,11 +55,9 @@ def execute_one_stream(
         heads = _attend(query, plan, memory, bias, slots)
         branch = plan.any_query.take(_project_heads(block, heads, plan, x))
         x = plan.any_query.add(x, block.attention_norm(branch))
-    if plan.feed_forward.count:
-        rows = plan.feed_forward.take(x)
-        inner = F.gelu(_linear(rows, block.feed_forward_in.weight, block.feed_forward_in.bias))
-        outer = _linear(inner, block.feed_forward_out.weight, block.feed_forward_out.bias)
-        x = plan.feed_forward.add(x, block.feed_forward_norm(outer))
+    if plan.any_feed_forward.count:
+        outer = _feed_forward(block, plan, x)
+        x = plan.any_feed_forward.add(x, block.feed_forward_norm(outer))
     return x
 
 
@@ -94,6 +92,22 @@ def stream_biases(
     return (slopes[:, None, None] * distance).masked_fill_(hidden, MASKED)
 
 
+def _feed_forward(block: GatedTransformerBlock, plan: BlockPlan, x: Tensor) -> Tensor:
+    """The branch before its norm, of the rows for which a group is on, (count, d_model)."""
+    first_layer, second_layer = block.feed_forward_in, block.feed_forward_out
+    if plan.feed_forward_is_undivided:
+        rows = plan.any_feed_forward.take(x)
+        inner = F.gelu(_linear(rows, first_layer.weight, first_layer.bias))
+        return _linear(inner, second_layer.weight, second_layer.bias)
+    size = block.shape.group_size
+    y = second_layer.bias.expand_as(x)
+    for first, last in runs_of_parts(plan.feed_forward):
+        group, part = plan.feed_forward[first], slice(first * size, last * size)
+        inner = F.gelu(_linear(group.take(x), first_layer.weight[part], first_layer.bias[part]))
+        y = group.add(y, _linear(inner, second_layer.weight[:, part], None))
+    return plan.any_feed_forward.take(y)
+
+
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if len(x) > 1:
         return F.linear(x, weight, bias)
@@ -118,11 +132,11 @@ def _project(
         _write(memory, key_value, 0, slots)
         return list(projected[:, :width].split(size, dim=1))
     query = [x.new_empty(0, size)] * nhead
-    for first, last in runs_of_heads(plan.query):
+    for first, last in runs_of_parts(plan.query):
         part = slice(first * size, last * size)
         found = _linear(plan.query[first].take(x), weight[part], offset[part])
         query[first:last] = found.split(size, dim=1)
-    for first, last in runs_of_heads(plan.key):
+    for first, last in runs_of_parts(plan.key):
         part = slice(width + 2 * first * size, width + 2 * last * size)
         found = _linear(plan.key[first].take(x), weight[part], offset[part])
         _write(memory, found.unflatten(1, (last - first, 2 * size)), first, slots)
@@ -187,7 +201,7 @@ def _project_heads(
     """(T, d_model) sum of the heads' outputs, where any is on."""
     weight, size = block.attention_out.weight, block.shape.head_size
     y: Tensor | None = None
-    for first, last in runs_of_heads(plan.query):
+    for first, last in runs_of_parts(plan.query):
         outputs = torch.cat(heads[first:last], dim=1) if last > first + 1 else heads[first]
         part = _linear(outputs, weight[:, first * size : last * size], None)
         rows: Rows = plan.query[first]

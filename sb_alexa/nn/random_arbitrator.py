@@ -40,11 +40,13 @@ class RandomArbitrator(Arbitrator[RandomArbitratorState]):
         Keep rates of the three kinds, 0 to 1.
     seed : int
         Of the gates in evaluation.
+    feed_forward_groups : int
+        Parts of a feed-forward module with toggles of their own; 1 is the paper.
 
     Shape
     -----
     input : (B, T, input_size)
-    output : (B, T, num_blocks, 1 + 2 * nhead), 30 where on and -30 where off
+    output : (B, T, num_blocks, feed_forward_groups + 2 * nhead), 30 where on and -30 where off
 
     Streaming
     ---------
@@ -80,13 +82,19 @@ class RandomArbitrator(Arbitrator[RandomArbitratorState]):
         query: float = 0.4,
         key: float = 0.4,
         seed: int = 0,
+        feed_forward_groups: int = 1,
     ) -> None:
-        super().__init__(input_size=input_size, num_blocks=num_blocks, nhead=nhead)
+        super().__init__(
+            input_size=input_size,
+            num_blocks=num_blocks,
+            nhead=nhead,
+            feed_forward_groups=feed_forward_groups,
+        )
         for name, rate in (("feed_forward", feed_forward), ("query", query), ("key", key)):
             if not 0 <= rate <= 1:
                 raise ValueError(f"the keep rate {name} must lie between 0 and 1, got {rate}")
         self.seed = seed
-        rates = torch.tensor([feed_forward, *[query] * nhead, *[key] * nhead])
+        rates = torch.tensor([feed_forward] * feed_forward_groups + [query] * nhead + [key] * nhead)
         self.register_buffer("rates", rates.expand(num_blocks, -1).clone(), persistent=False)
         self.rates: Tensor
 

@@ -27,11 +27,13 @@ class RecurrentArbitrator(Arbitrator[tuple[LSTMState, ...]]):
         LSTM layers.
     bias : float
         Initial bias of the toggles: gates start open, with probability 0.88 at 2.
+    feed_forward_groups : int
+        Parts of a feed-forward module with toggles of their own; 1 is the paper.
 
     Shape
     -----
     input : (B, T, input_size)
-    output : (B, T, num_blocks, 1 + 2 * nhead)
+    output : (B, T, num_blocks, feed_forward_groups + 2 * nhead)
 
     Streaming
     ---------
@@ -61,8 +63,14 @@ class RecurrentArbitrator(Arbitrator[tuple[LSTMState, ...]]):
         hidden_size: int = 128,
         num_layers: int = 2,
         bias: float = 2.0,
+        feed_forward_groups: int = 1,
     ) -> None:
-        super().__init__(input_size=input_size, num_blocks=num_blocks, nhead=nhead)
+        super().__init__(
+            input_size=input_size,
+            num_blocks=num_blocks,
+            nhead=nhead,
+            feed_forward_groups=feed_forward_groups,
+        )
         if hidden_size < 1 or num_layers < 1:
             raise ValueError(
                 f"hidden_size and num_layers must be >= 1, got {hidden_size} and {num_layers}"
@@ -90,4 +98,4 @@ class RecurrentArbitrator(Arbitrator[tuple[LSTMState, ...]]):
     ) -> tuple[Tensor, tuple[LSTMState, ...]]:
         self.check_chunk(x, state)
         y, state = self.layers.forward_chunk(x, state)
-        return self.toggles(y).unflatten(-1, (self.num_blocks, 1 + 2 * self.nhead)), state
+        return self.toggles(y).unflatten(-1, (self.num_blocks, self.layout.count)), state

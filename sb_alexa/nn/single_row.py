@@ -34,7 +34,7 @@ def execute_single_row(
     x : Tensor
         (d_model,).
     keep : list of bool
-        1 + 2 H gates of the frame: feed-forward, queries, keys.
+        G + 2 H gates of the frame: feed-forward groups, queries, keys.
     memory : Tensor
         (H, L, 2 C) keys, then values; the frame's own are written in place.
     bias : Tensor
@@ -47,18 +47,17 @@ def execute_single_row(
     Tensor
         (d_model,).
     """
-    nhead, width = block.shape.nhead, block.shape.d_model
-    queries = runs_of_gates(tuple(keep[1 : 1 + nhead]))
-    keys = runs_of_gates(tuple(keep[1 + nhead :]))
+    layout, width = block.toggles, block.shape.d_model
+    groups = runs_of_gates(tuple(keep[layout.feed_forward]))
+    queries = runs_of_gates(tuple(keep[layout.query]))
+    keys = runs_of_gates(tuple(keep[layout.key]))
     query = _project(block, x, queries, keys, memory, slots)
     if queries:
-        branch = _attend(block, query, queries, keep[1 + nhead :], memory, bias, slots)
+        branch = _attend(block, query, queries, keep[layout.key], memory, bias, slots)
         norm = block.attention_norm
         x = x + torch.layer_norm(branch, (width,), norm.weight, norm.bias, norm.eps)
-    if keep[0]:
-        first, second, norm = block.feed_forward_in, block.feed_forward_out, block.feed_forward_norm
-        inner = F.gelu(torch.addmv(first.bias, first.weight, x))
-        branch = torch.addmv(second.bias, second.weight, inner)
+    if groups:
+        branch, norm = _feed_forward(block, x, groups), block.feed_forward_norm
         x = x + torch.layer_norm(branch, (width,), norm.weight, norm.bias, norm.eps)
     return x
 
@@ -117,6 +116,20 @@ def _project(
         found = torch.addmv(offset[part], weight[part], x)
         _write(memory, found.view(last - first, 2 * size), first, slots)
     return query.view(nhead, size)
+
+
+def _feed_forward(block: GatedTransformerBlock, x: Tensor, groups: list[tuple[int, int]]) -> Tensor:
+    """(d_model,) the groups that are on, before their norm."""
+    inside, out = block.feed_forward_in, block.feed_forward_out
+    if groups == [(0, block.shape.feed_forward_groups)]:
+        return torch.addmv(out.bias, out.weight, F.gelu(torch.addmv(inside.bias, inside.weight, x)))
+    size = block.shape.group_size
+    branch: Tensor = out.bias
+    for first, last in groups:
+        part = slice(first * size, last * size)
+        inner = F.gelu(torch.addmv(inside.bias[part], inside.weight[part], x))
+        branch = torch.addmv(branch, out.weight[:, part], inner)
+    return branch
 
 
 def _write(memory: Tensor, key_value: Tensor, first: int, slots: list[list[int]]) -> None:

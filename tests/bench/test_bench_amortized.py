@@ -26,6 +26,7 @@ from sb_alexa.corpora.manifest import Utterance
 from sb_alexa.encoders.transformer import TransformerEncoder
 from sb_alexa.inference.asr import TransducerASR
 from sb_alexa.metrics.error_rate import count_errors
+from sb_alexa.nn.gates import ToggleLayout
 from sb_alexa.nn.transformer_shape import TransformerShape
 from tests.bench.tiny_amortized import trained_encoder, write_test_speech, write_tiny_amortized
 from tests.tiny_model import write_tiny_model
@@ -159,7 +160,7 @@ def test_counted_reduction_is_that_of_the_replayed_gates(regime: Regime) -> None
     dense = 5 * 32 + 3 * (4 * 32 * 32 + 2 * 32 * 48) + 32 * 7
     scores = 2 * 8 * 4 * 3 * 5  # by a frame whose left context is full
     for keep, without in ((True, 0.0), (False, 100.0)):
-        recording = GateRecording(torch.full((50, 2, 5), keep))
+        recording = GateRecording(torch.full((50, 2, 5), keep), ToggleLayout(1, 2))
         encoders = PaperEncoders(SMALL, trained_encoder(), recording)
         found = measure_regime(regime, encoders, ROOFLINE, num_rounds=2)
         arbitrators = encoders.gated(regime).shape.arbitrator_macs
@@ -176,7 +177,7 @@ def test_counted_reduction_is_that_of_the_replayed_gates(regime: Regime) -> None
 
 def test_roofline_of_a_step() -> None:
     """One frame with everything on reads all weights; many rows compute."""
-    recording = GateRecording(torch.ones(50, 2, 5, dtype=torch.bool))
+    recording = GateRecording(torch.ones(50, 2, 5, dtype=torch.bool), ToggleLayout(1, 2))
     encoders = PaperEncoders(SMALL, trained_encoder(), recording)
     weights = sum(p.numel() for p in encoders.dense.parameters() if p.dim() == 2)
     slow_reader = Roofline(weights_per_second=1e6, macs_per_second=1e12)
@@ -192,7 +193,7 @@ def test_roofline_of_a_step() -> None:
 @pytest.mark.parametrize("keep", [0.0, 0.5, 1.0])
 def test_executed_operations_are_those_of_the_formula(keep: float) -> None:
     toggles = torch.rand(64, 2, 5, generator=torch.Generator().manual_seed(1)) < keep
-    encoders = PaperEncoders(SMALL, trained_encoder(), GateRecording(toggles))
+    encoders = PaperEncoders(SMALL, trained_encoder(), GateRecording(toggles, ToggleLayout(1, 2)))
     check = check_operations(REGIMES[0], encoders)
     assert check.executed == pytest.approx(check.formula, rel=1e-9)
 

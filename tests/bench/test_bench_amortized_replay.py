@@ -15,7 +15,7 @@ from sb_alexa.bench.amortized_replay import (
 )
 from sb_alexa.bench.operations import count_macs
 from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
-from sb_alexa.nn.gates import Gates
+from sb_alexa.nn.gates import Gates, ToggleLayout
 from sb_alexa.nn.recurrent_arbitrator import RecurrentArbitrator
 from sb_alexa.nn.transformer_shape import TransformerShape
 from sb_alexa.streaming.state import rows
@@ -33,12 +33,12 @@ SHAPE = TransformerShape(
 
 
 def toggles_of(gates: Gates) -> Tensor:
-    return torch.cat([gates.feed_forward[..., None], gates.query, gates.key], dim=-1)
+    return torch.cat([gates.feed_forward, gates.query, gates.key], dim=-1)
 
 
 def test_utterances_are_put_in_a_row_without_their_padding() -> None:
     flat = torch.arange(2 * 3 * 1 * 5).view(2, 3, 1, 5) % 2 == 0
-    gates = Gates(flat[..., 0], flat[..., 1:3], flat[..., 3:])
+    gates = Gates(flat[..., :1], flat[..., 1:3], flat[..., 3:])
     first, second = GateRecording.of_each(gates, torch.tensor([3, 1]))
     assert torch.equal(first, flat[0])
     assert torch.equal(second, flat[1, :1])
@@ -47,7 +47,7 @@ def test_utterances_are_put_in_a_row_without_their_padding() -> None:
 def test_mapping_follows_the_rule() -> None:
     """Block n takes block n * N // 12, head h takes head h * H // 4, of queries and of keys."""
     recording = random_recording(frames=9, blocks=5, nhead=2)
-    mapped = recording.mapped(num_blocks=12, nhead=4).toggles
+    mapped = recording.mapped(num_blocks=12, layout=ToggleLayout(1, 4)).toggles
     assert mapped.shape == (9, 12, 9)
     for block in range(12):
         source = recording.toggles[:, block * 5 // 12]
@@ -57,10 +57,21 @@ def test_mapping_follows_the_rule() -> None:
             assert torch.equal(mapped[:, block, 5 + head], source[:, 3 + head * 2 // 4])
 
 
+def test_groups_are_stretched_as_heads_are() -> None:
+    """Also from many to few, and to and from the one of the paper."""
+    recording = random_recording(frames=9, blocks=2, nhead=2, groups=4)
+    for groups, sources in ((8, [0, 0, 1, 1, 2, 2, 3, 3]), (2, [0, 2]), (1, [0])):
+        mapped = recording.mapped(num_blocks=2, layout=ToggleLayout(groups, 2))
+        assert torch.equal(mapped.toggles[..., :groups], recording.toggles[..., sources])
+        assert torch.equal(mapped.toggles[..., groups:], recording.toggles[..., 4:])
+    one = random_recording(frames=9).mapped(num_blocks=2, layout=ToggleLayout(4, 2)).toggles
+    assert torch.equal(one[..., :4], random_recording(frames=9).toggles[..., [0] * 4])
+
+
 @pytest.mark.parametrize("num_blocks", [2, 5])
 def test_a_smaller_encoder_takes_some_of_the_blocks(num_blocks: int) -> None:
     recording = random_recording(frames=4, blocks=6, nhead=4)
-    mapped = recording.mapped(num_blocks=num_blocks, nhead=2).toggles
+    mapped = recording.mapped(num_blocks=num_blocks, layout=ToggleLayout(1, 2)).toggles
     assert torch.equal(mapped[:, 1], recording.toggles[:, 6 // num_blocks][:, [0, 1, 3, 5, 7]])
 
 
@@ -122,7 +133,7 @@ def test_encoder_replays_the_recording(dual: bool) -> None:
     )
     with torch.inference_mode():
         gates = encoder.forward_with_gates(torch.zeros(4, 12, 5))[1]
-    mapped = recording.mapped(num_blocks=6, nhead=4).toggles
+    mapped = recording.mapped(num_blocks=6, layout=SHAPE.toggles).toggles
     for row in range(4):
         expected = mapped[(torch.arange(12) + 10 * row) % 40]
         assert torch.equal(toggles_of(gates)[row], expected)
@@ -170,7 +181,7 @@ def test_all_weights_are_needed_where_everything_is_on() -> None:
     on = torch.ones(2, 6, 6, 4, dtype=torch.bool)
     dense = build_dense(SHAPE)
     matrices = sum(parameter.numel() for parameter in dense.parameters() if parameter.dim() == 2)
-    assert needed_weights(SHAPE, Gates(on[..., 0], on, on), 3) == matrices
+    assert needed_weights(SHAPE, Gates(on[..., :1], on, on), 3) == matrices
 
 
 def test_a_module_is_read_once_for_a_step() -> None:
@@ -179,9 +190,9 @@ def test_a_module_is_read_once_for_a_step() -> None:
     key = off.clone()
     key[0, 1, 2, 3] = key[1, 2, 2, 3] = True  # the same head, in the same step of two rows
     key[0, 5, 2, 3] = True  # and in the second step
-    none = needed_weights(SHAPE, Gates(off[..., 0], off, off), 3)
+    none = needed_weights(SHAPE, Gates(off[..., :1], off, off), 3)
     one_head = 2 * 8 * 2
     assert none == 8 * (5 + 7)
-    assert needed_weights(SHAPE, Gates(off[..., 0], off, key), 3) == none + one_head
-    assert needed_weights(SHAPE, Gates(off[..., 0], off, key), 3, 3) == none + one_head
-    assert needed_weights(SHAPE, Gates(off[..., 0], off, key), 1) == none + 3 * one_head / 6
+    assert needed_weights(SHAPE, Gates(off[..., :1], off, key), 3) == none + one_head
+    assert needed_weights(SHAPE, Gates(off[..., :1], off, key), 3, 3) == none + one_head
+    assert needed_weights(SHAPE, Gates(off[..., :1], off, key), 1) == none + 3 * one_head / 6

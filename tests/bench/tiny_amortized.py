@@ -14,6 +14,7 @@ from sb_alexa.inference.model_configuration import model_configuration
 from sb_alexa.inference.model_folder import write_model_folder
 from sb_alexa.inference.safe_yaml import parse
 from sb_alexa.inference.yaml_objects import build
+from sb_alexa.nn.gates import ToggleLayout
 from sb_alexa.nn.recurrent_arbitrator import RecurrentArbitrator
 from tests.tiny_model import noise, write_word_pieces
 
@@ -61,10 +62,15 @@ search: !new:sb_alexa.transducer.greedy.GreedySearch
 """
 
 
-def random_recording(frames: int, blocks: int = 2, nhead: int = 2) -> GateRecording:
+def random_recording(
+    frames: int, blocks: int = 2, nhead: int = 2, groups: int = 1
+) -> GateRecording:
     """Gates of which half are on."""
     generator = torch.Generator().manual_seed(3)
-    return GateRecording(torch.rand(frames, blocks, 1 + 2 * nhead, generator=generator) < 0.5)
+    layout = ToggleLayout(groups, nhead)
+    return GateRecording(
+        torch.rand(frames, blocks, layout.count, generator=generator) < 0.5, layout
+    )
 
 
 def trained_encoder(

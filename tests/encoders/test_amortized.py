@@ -20,6 +20,7 @@ from sb_alexa.nn.random_arbitrator import RandomArbitrator
 from sb_alexa.streaming.sequential import StreamingSequential
 from tests.encoders.tiny_transformers import (
     D_MODEL,
+    GROUPS,
     KINDS,
     NHEAD,
     NUM_LAYERS,
@@ -36,9 +37,12 @@ from tests.encoders.tiny_transformers import (
 )
 
 
+@pytest.mark.parametrize("groups", GROUPS)
 @pytest.mark.parametrize("left_context_frames", [None, 0, 3, 100])
-def test_with_everything_on_it_is_the_dense_encoder(left_context_frames: int | None) -> None:
-    encoder = amortized(left_context_frames=left_context_frames, threshold=0.0)
+def test_with_everything_on_it_is_the_dense_encoder(
+    left_context_frames: int | None, groups: int
+) -> None:
+    encoder = amortized(left_context_frames=left_context_frames, groups=groups, threshold=0.0)
     x = features(2, 150)
     with torch.no_grad():
         y, gates = encoder.forward_with_gates(x)
@@ -46,9 +50,10 @@ def test_with_everything_on_it_is_the_dense_encoder(left_context_frames: int | N
         assert_close(y, dense(left_context_frames)(x))
 
 
+@pytest.mark.parametrize("groups", GROUPS)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_with_everything_off_it_is_two_linear_layers(batch: int) -> None:
-    encoder, x = amortized(threshold=1.0), features(batch, 20)
+def test_with_everything_off_it_is_two_linear_layers(batch: int, groups: int) -> None:
+    encoder, x = amortized(threshold=1.0, groups=groups), features(batch, 20)
     with torch.no_grad():
         expected = encoder.output(encoder.embedding(x))
         assert torch.equal(encoder(x), expected)
@@ -61,19 +66,25 @@ def test_with_everything_off_it_is_two_linear_layers(batch: int) -> None:
 @pytest.mark.parametrize("toggles", TOGGLES)
 @pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("groups", GROUPS)
 def test_packed_equals_masked(
-    kind: str, dual: bool, toggles: str, rates: tuple[float, float, float]
+    groups: int, kind: str, dual: bool, toggles: str, rates: tuple[float, float, float]
 ) -> None:
     for left_context_frames in (None, 0, 4):
         encoder = amortized(
-            kind, dual=dual, toggles=toggles, rates=rates, left_context_frames=left_context_frames
+            kind,
+            dual=dual,
+            toggles=toggles,
+            rates=rates,
+            left_context_frames=left_context_frames,
+            groups=groups,
         )
         x = features(3, 30)
         with torch.no_grad():
             y, gates = encoder.forward_with_gates(x)
             assert_close(y, masked_forward(encoder, x, gates))
-        assert bool(gates.query.all()) == (toggles == "key")
-        assert bool(gates.key.all()) == (toggles == "query")
+        assert bool(gates.query.all()) == ("query" not in toggles)
+        assert bool(gates.key.all()) == ("key" not in toggles)
         assert 0 < gates.feed_forward.double().mean() < 1
 
 
@@ -85,9 +96,12 @@ def test_packed_equals_masked(
     left_context_frames=st.sampled_from([None, 0, 1, 5, 60]),
     every=st.integers(1, 6),
     dual=st.booleans(),
+    groups=st.sampled_from([1, 2, 16]),
     seed=st.integers(0, 1000),
 )
-def test_any_random_gates(rates, batch, num_frames, left_context_frames, every, dual, seed) -> None:
+def test_any_random_gates(
+    rates, batch, num_frames, left_context_frames, every, dual, groups, seed
+) -> None:
     """Heads without any frame, frames without any visible key, blocks without anything to do."""
     encoder = amortized(
         "random",
@@ -95,6 +109,7 @@ def test_any_random_gates(rates, batch, num_frames, left_context_frames, every, 
         left_context_frames=left_context_frames,
         toggle_every_frames=every,
         dual=dual,
+        groups=groups,
         seed=seed,
     )
     x = features(batch, num_frames, seed=seed)
@@ -185,6 +200,18 @@ def test_a_group_of_frames_has_the_decision_of_its_first() -> None:
         assert not torch.equal(decisions, decisions[:, first])
 
 
+def test_a_group_that_is_off_leaves_its_own_part_of_the_sum_out() -> None:
+    """Changing what only one group computes changes the frames where it is on, and no other."""
+    encoder = amortized("random", groups=4, rates=(1.0, 0.0, 0.5))
+    block, x = lowest_block(encoder), features(1, 40)
+    with torch.no_grad():
+        before, gates = encoder.forward_with_gates(x)
+        block.feed_forward_in.weight[4:8].mul_(-1.0)  # of the second group
+        changed = (encoder(x) - before).abs().amax(dim=-1)[0] > 1e-10
+    assert torch.equal(changed, gates.feed_forward[0, :, 0, 1])
+    assert 0 < changed.sum() < 40
+
+
 def test_of_two_arbitrators_the_second_reads_what_the_lower_blocks_made() -> None:
     """The weights of the lower block turn decisions about the upper ones, and not about its own."""
     encoder, x = amortized(dual=True), features(2, 40)
@@ -201,16 +228,17 @@ def test_of_two_arbitrators_the_second_reads_what_the_lower_blocks_made() -> Non
         assert torch.equal(before.key, single.forward_with_gates(x)[1].key)
 
 
-def test_the_threshold_is_a_dial() -> None:
+@pytest.mark.parametrize("groups", GROUPS)
+def test_the_threshold_is_a_dial(groups: int) -> None:
     """Raising it only takes away, and at any setting a gate is on where sigmoid(logit) is above."""
-    encoder, x = amortized(toggles="query_key"), features(2, 20)
+    encoder, x = amortized(groups=groups), features(2, 20)
     with torch.no_grad():
         keep = encoder.arbitrators[0](encoder.embedding(x)).sigmoid()
         before = None
         for threshold in (0.0, 1e-9, 0.2, 0.5, 0.77, 1 - 1e-9, 1.0):
             encoder.threshold = threshold
             gates = encoder.forward_with_gates(x)[1]
-            toggles = torch.cat([gates.feed_forward[..., None], gates.query, gates.key], dim=-1)
+            toggles = torch.cat([gates.feed_forward, gates.query, gates.key], dim=-1)
             expected = keep > threshold
             assert torch.equal(toggles, expected)
             assert before is None or bool((before | ~toggles).all())
@@ -240,11 +268,17 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="decide about 2 blocks and .* num_layers=4; .* add up"):
         build(one, one)
     fitting = {"input_size": D_MODEL, "nhead": NHEAD, "num_blocks": NUM_LAYERS}
-    with pytest.raises(ValueError, match="nhead=3 and input_size=12 .* got nhead=2"):
+    with pytest.raises(ValueError, match="nhead=3, .* input_size=12 .* got nhead=2"):
         build(FeedForwardArbitrator(**{**fitting, "nhead": 2}))
-    with pytest.raises(ValueError, match="nhead=3 and input_size=12 .* input_size=13"):
+    with pytest.raises(ValueError, match="nhead=3, .* input_size=12 .* input_size=13"):
         build(FeedForwardArbitrator(**{**fitting, "input_size": 13}))
-    with pytest.raises(ValueError, match="toggles must be one of query_key, query, key, got 'no'"):
+    with pytest.raises(ValueError, match="feed_forward_groups=4 .* got .*feed_forward_groups=1"):
+        build(FeedForwardArbitrator(**fitting), feed_forward_groups=4)
+    with pytest.raises(ValueError, match="divide d_ffn, got feed_forward_groups=3 and d_ffn=16"):
+        build(FeedForwardArbitrator(**fitting, feed_forward_groups=3), feed_forward_groups=3)
+    with pytest.raises(ValueError, match="got feed_forward_groups=0"):
+        build(FeedForwardArbitrator(**fitting), feed_forward_groups=0)
+    with pytest.raises(ValueError, match="query_key, query, key, feed_forward, got 'no'"):
         build(FeedForwardArbitrator(**fitting), toggles="no")
     with pytest.raises(ValueError, match="toggle_every_frames must be >= 1, got 0"):
         build(FeedForwardArbitrator(**fitting), toggle_every_frames=0)

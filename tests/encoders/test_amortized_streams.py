@@ -13,6 +13,7 @@ from sb_alexa.encoders.transformer import SPARE_SLOTS
 from sb_alexa.nn.gates import Gates
 from sb_alexa.streaming.state import cat, rows, where
 from tests.encoders.tiny_transformers import (
+    GROUPS,
     KINDS,
     RARE,
     USUAL,
@@ -30,9 +31,12 @@ from tests.encoders.tiny_transformers import (
 @pytest.mark.parametrize("toggles", TOGGLES)
 @pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stream_equals_the_whole(kind: str, dual: bool, toggles: str, every: int) -> None:
+@pytest.mark.parametrize("groups", GROUPS)
+def test_a_stream_equals_the_whole(
+    groups: int, kind: str, dual: bool, toggles: str, every: int
+) -> None:
     """The gates too; the general path for three streams, the short one for one."""
-    encoder = amortized(kind, dual=dual, toggles=toggles, toggle_every_frames=every)
+    encoder = amortized(kind, dual=dual, toggles=toggles, toggle_every_frames=every, groups=groups)
     x = features(3, 21)
     with torch.no_grad():
         whole, gates = encoder.forward_with_gates(x)
@@ -99,11 +103,12 @@ def test_a_stream_starts_anew_beside_one_that_goes_on() -> None:
     dual=st.booleans(),
     every=st.integers(1, 6),
     left_context_frames=st.integers(0, 12),
+    groups=st.sampled_from([1, 2, 16]),
     chunks=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     data=st.data(),
 )
 def test_any_history_of_a_batch(
-    kind, toggles, dual, every, left_context_frames, chunks, data
+    kind, toggles, dual, every, left_context_frames, groups, chunks, data
 ) -> None:
     """Each step advances a batch of rows picked from all streams; some states are thrown away."""
     encoder = amortized(
@@ -112,6 +117,7 @@ def test_any_history_of_a_batch(
         dual=dual,
         toggle_every_frames=every,
         left_context_frames=left_context_frames,
+        groups=groups,
     )
     x = features(3, 100)
     with torch.no_grad():

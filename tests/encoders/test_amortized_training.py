@@ -11,6 +11,7 @@ from sb_alexa.encoders.amortized_reference import masked_forward
 from sb_alexa.nn.feed_forward_arbitrator import FeedForwardArbitrator
 from sb_alexa.nn.gate_relaxation import GateRelaxation
 from tests.encoders.tiny_transformers import (
+    GROUPS,
     KINDS,
     NHEAD,
     RARE,
@@ -55,7 +56,9 @@ def toggle_bias_gradient(encoder: AmortizedTransformerEncoder) -> Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
 @pytest.mark.parametrize("relaxation", [HARD, STRAIGHT], ids=["cold", "straight"])
+@pytest.mark.parametrize("groups", GROUPS)
 def test_saturated_gates_are_hard_gates(
+    groups: int,
     relaxation: GateRelaxation,
     dual: bool,
     kind: str,
@@ -64,7 +67,12 @@ def test_saturated_gates_are_hard_gates(
 ) -> None:
     for left_context_frames in (None, 4):
         encoder = amortized(
-            kind, dual=dual, toggles=toggles, rates=rates, left_context_frames=left_context_frames
+            kind,
+            dual=dual,
+            toggles=toggles,
+            rates=rates,
+            left_context_frames=left_context_frames,
+            groups=groups,
         )
         x = features(2, 20)
         with torch.no_grad():
@@ -91,7 +99,7 @@ def test_soft_gates_are_the_keep_probabilities() -> None:
     with torch.no_grad():
         _, gates = encoder.forward_relaxed(x, None, SOFT)
         expected = encoder.arbitrators[0](encoder.embedding(x)).sigmoid()
-    assert_close(gates.feed_forward, expected[..., 0])
+    assert_close(gates.feed_forward, expected[..., :1])
     assert_close(gates.query, expected[..., 1 : 1 + NHEAD])
     assert torch.equal(gates.key, torch.ones_like(gates.key))
 
@@ -142,8 +150,9 @@ def test_the_kind_left_out_teaches_nothing(toggles: str) -> None:
     assert gradient[:, 0].all()
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
-    encoder = amortized("feed_forward", dual=True, left_context_frames=2)
+@pytest.mark.parametrize("groups", GROUPS)
+def test_gradients_are_those_of_finite_differences(groups: int) -> None:
+    encoder = amortized("feed_forward", dual=True, left_context_frames=2, groups=groups)
     x = features(1, 5).requires_grad_()
     names = [name for name, _ in encoder.named_parameters() if name.endswith("toggles.bias")]
     biases = [dict(encoder.named_parameters())[name].detach().requires_grad_() for name in names]

@@ -27,6 +27,7 @@ SIZES: dict[str, Any] = {
     "output_size": 5,
 }
 KINDS = ("feed_forward", "recurrent", "random")
+GROUPS = (1, 4)  # of feed-forward modules; 1 is the paper
 # Keep rates of queries, keys and feed-forward modules; at the last, frames without any visible key
 # and heads without any frame occur.
 USUAL, RARE = (0.5, 0.4, 0.5), (0.1, 0.05, 0.1)
@@ -41,10 +42,20 @@ def dense(left_context_frames: int | None = 7, *, seed: int = 0) -> TransformerE
 
 
 def arbitrator(
-    kind: str, num_blocks: int, rates: tuple[float, float, float] = USUAL, *, seed: int = 0
+    kind: str,
+    num_blocks: int,
+    rates: tuple[float, float, float] = USUAL,
+    *,
+    seed: int = 0,
+    groups: int = 1,
 ) -> Arbitrator[Any]:
     """An arbitrator whose decisions change from frame to frame."""
-    sizes = {"input_size": D_MODEL, "num_blocks": num_blocks, "nhead": NHEAD}
+    sizes: dict[str, Any] = {
+        "input_size": D_MODEL,
+        "num_blocks": num_blocks,
+        "nhead": NHEAD,
+        "feed_forward_groups": groups,
+    }
     if kind == "random":
         query, key, feed_forward = rates
         return RandomArbitrator(**sizes, query=query, key=key, feed_forward=feed_forward, seed=seed)
@@ -62,16 +73,22 @@ def amortized(
     rates: tuple[float, float, float] = USUAL,
     left_context_frames: int | None = 7,
     seed: int = 0,
+    groups: int = 1,
     **options: Any,
 ) -> AmortizedTransformerEncoder:
     """In float64 and evaluation mode; the blocks have the weights of `dense` of the same seed."""
     blocks = (1, NUM_LAYERS - 1) if dual else (NUM_LAYERS,)
     torch.manual_seed(seed + 1)
     arbitrators = [
-        arbitrator(kind, number, rates, seed=seed + place) for place, number in enumerate(blocks)
+        arbitrator(kind, number, rates, seed=seed + place, groups=groups)
+        for place, number in enumerate(blocks)
     ]
     encoder = AmortizedTransformerEncoder(
-        **SIZES, left_context_frames=left_context_frames, arbitrators=arbitrators, **options
+        **SIZES,
+        left_context_frames=left_context_frames,
+        arbitrators=arbitrators,
+        feed_forward_groups=groups,
+        **options,
     ).double()
     encoder.load_state_dict(dense(left_context_frames, seed=seed).state_dict(), strict=False)
     return encoder.eval()

@@ -19,13 +19,13 @@ from sb_alexa.inference.matplotlib_figure import check_picture, new_figure, save
 T, N, H = 100, 12, 4
 
 
-def random_gates(num_frames: int = T, num_blocks: int = N) -> Gates:
+def random_gates(num_frames: int = T, num_blocks: int = N, groups: int = 1) -> Gates:
     generator = torch.Generator().manual_seed(3)
 
     def gate(*shape: int) -> torch.Tensor:
         return torch.rand(1, num_frames, *shape, generator=generator) < 0.4
 
-    return Gates(gate(num_blocks), gate(num_blocks, H), gate(num_blocks, H))
+    return Gates(gate(num_blocks, groups), gate(num_blocks, H), gate(num_blocks, H))
 
 
 def draw(gates: Gates, **options):
@@ -47,10 +47,11 @@ def panel(figure, label: str):
     return next(one for one in figure.axes if one.get_ylabel() == label)
 
 
-def test_every_toggle_is_a_row_at_its_time() -> None:
-    gates = random_gates()
+@pytest.mark.parametrize("groups", [1, 8])
+def test_every_toggle_is_a_row_at_its_time(groups: int) -> None:
+    gates = random_gates(groups=groups)
     figure = draw(gates)
-    for label, kind, rows in (("feed-forward", "feed_forward", N), ("keys", "key", N * H)):
+    for label, kind, rows in (("feed-forward", "feed_forward", N * groups), ("keys", "key", N * H)):
         (image,) = panel(figure, label).get_images()
         expected = getattr(gates, kind)[0].flatten(1).T
         assert np.array_equal(image.get_array(), expected.numpy())
@@ -108,7 +109,7 @@ def test_kinds_that_are_not_toggled_are_left_out() -> None:
 def test_keep_rates_and_the_mean() -> None:
     gates = random_gates()
     shown = texts(draw(gates))
-    for rate in (100 * gates.feed_forward[0].double().mean(0)).tolist():
+    for rate in (100 * gates.feed_forward[0, ..., 0].double().mean(0)).tolist():
         assert f"{rate:.0f} %" in shown
     assert "mean 30 %" in shown
 

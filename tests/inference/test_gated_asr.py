@@ -41,7 +41,7 @@ def test_gates_come_with_the_same_words(folder: Path) -> None:
     found = asr.recognize_with_gates(noise(30_000))
     plain = asr.recognize(noise(30_000))
     assert found.update.words == plain.words and found.update.text == plain.text
-    assert found.gates.feed_forward.shape == (1, 63, 3)
+    assert found.gates.feed_forward.shape == (1, 63, 3, 1)
     assert found.gates.key.shape == (1, 63, 3, 2)
     assert found.counts.frames == 63
     assert found.counts.query.kept == int(found.gates.query.sum())

@@ -20,10 +20,11 @@ SHAPE = TransformerShape(
     d_model=6,
     nhead=2,
     num_layers=3,
-    d_ffn=11,
+    d_ffn=22,
     output_size=5,
     left_context_frames=4,
     arbitrator_macs=13,
+    feed_forward_groups=2,
 )
 KINDS = ("feed_forward", "query", "key")
 
@@ -31,11 +32,11 @@ KINDS = ("feed_forward", "query", "key")
 def soft_gates(batch: int, num_frames: int, shape: TransformerShape = SHAPE) -> Gates:
     """Float64 gates that want gradients."""
     blocks = (batch, num_frames, shape.num_layers)
-    heads = (*blocks, shape.nhead)
+    groups, heads = (*blocks, shape.feed_forward_groups), (*blocks, shape.nhead)
     return Gates(
         *(
             torch.rand(size, dtype=torch.float64, requires_grad=True)
-            for size in (blocks, heads, heads)
+            for size in (groups, heads, heads)
         )
     )
 
@@ -77,7 +78,7 @@ def test_soft_share_and_gradient_equal_the_loops(window: int | None) -> None:
     # The share is linear in each single gate, so a whole unit gives its derivative exactly.
     for kind, gradient in zip(KINDS, gradients, strict=True):
         for frame in ((0, 0, 0), (0, 6, 2), (1, 3, 1), (1, 4, 1)):
-            index = frame if kind == "feed_forward" else (*frame, 1)
+            index = (*frame, 1)
             totals = []
             for value in (0.0, 1.0):
                 moved = getattr(gates, kind).detach().clone()
@@ -149,7 +150,7 @@ def test_target_pulls_from_both_sides(target: float, sign: float) -> None:
 
 def test_coherence_counts_changes_inside_chunks_only() -> None:
     on = torch.tensor([1, 1, 0, 1, 1, 0, 0, 1]).bool().view(1, 8, 1, 1).expand(1, 8, 3, 2)
-    gates = Gates(on[..., 0], on, on)
+    gates = Gates(on, on, on)
     # Changes lie between frames 1-2, 2-3, 4-5 and 6-7.
     for chunk, frames, expected in ((2, 8, 3 / 4), (3, 8, 3 / 5), (4, 8, 4 / 6), (3, 5, 1 / 3)):
         loss = ComputeCostLoss(coherence_frames=chunk, coherence_weight=2.0)
@@ -161,9 +162,9 @@ def test_coherence_counts_changes_inside_chunks_only() -> None:
 def test_coherence_weighs_every_toggle_alike() -> None:
     steady = torch.ones(1, 4, 3, 2)
     changing = steady.clone()
-    changing[0, 2, 1, 0] = 0.25  # one of 15 toggles, in two of three steps
-    cost = ComputeCostLoss()(Gates(steady[..., 0], steady, changing), torch.tensor([4]), SHAPE)
-    assert cost.coherence.item() == pytest.approx(2 * 0.75 / (3 * 15))
+    changing[0, 2, 1, 0] = 0.25  # one of 18 toggles, in two of three steps
+    cost = ComputeCostLoss()(Gates(steady, steady, changing), torch.tensor([4]), SHAPE)
+    assert cost.coherence.item() == pytest.approx(2 * 0.75 / (3 * 18))
 
 
 def test_one_frame_has_no_neighbour() -> None:
@@ -232,8 +233,12 @@ def test_target_that_cannot_be_met() -> None:
     with pytest.raises(ValueError, match="cannot be met"):
         ComputeCostLoss(target_compute=0.2).check(paper, toggles="query")
     ComputeCostLoss(target_compute=0.27).check(paper, toggles="key")
+    # Attention that is never skipped costs 4 x 516 x 516 in each block, and its scores.
+    with pytest.raises(ValueError, match="0.5 cannot be met"):
+        ComputeCostLoss(target_compute=0.5).check(paper, toggles="feed_forward")
+    ComputeCostLoss(target_compute=0.53).check(paper, toggles="feed_forward")
     ComputeCostLoss().check(paper)
-    with pytest.raises(ValueError, match="toggles must be query, key or query_key, got 'keys'"):
+    with pytest.raises(ValueError, match="query, key, query_key or feed_forward, got 'keys'"):
         ComputeCostLoss().check(paper, toggles="keys")
 
 

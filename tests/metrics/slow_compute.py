@@ -15,18 +15,19 @@ def random_gates(
     """Bool gates of which a fraction is on."""
     generator = torch.Generator().manual_seed(seed)
     blocks = (batch, num_frames, shape.num_layers)
-    sizes = (blocks, (*blocks, shape.nhead), (*blocks, shape.nhead))
+    sizes = ((*blocks, shape.feed_forward_groups), (*blocks, shape.nhead), (*blocks, shape.nhead))
     return Gates(*(torch.rand(size, generator=generator) < keep for size in sizes))
 
 
 def all_gates(batch: int, num_frames: int, shape: TransformerShape, on: bool) -> Gates:
     """Bool gates that are all on, or all off."""
-    gate = torch.full((batch, num_frames, shape.num_layers, shape.nhead), on)
-    return Gates(gate[..., 0], gate, gate)
+    heads = torch.full((batch, num_frames, shape.num_layers, shape.nhead), on)
+    groups = torch.full((batch, num_frames, shape.num_layers, shape.feed_forward_groups), on)
+    return Gates(groups, heads, heads)
 
 
 def slow_macs(shape: TransformerShape, gates: Gates, num_frames: list[int]) -> MacCounts:
-    """Walk over utterances, frames, blocks and heads; the numbers may be bool or floats."""
+    """Walk over utterances, frames, blocks, groups and heads; the numbers may be bool or floats."""
     d, head = shape.d_model, shape.head_size
     count = dict.fromkeys(("query", "key", "scores", "feed_forward"), 0)
     for item, frames in enumerate(num_frames):
@@ -36,7 +37,9 @@ def slow_macs(shape: TransformerShape, gates: Gates, num_frames: list[int]) -> M
         for t in range(frames):
             first = 0 if shape.left_context_frames is None else t - shape.left_context_frames
             for n in range(shape.num_layers):
-                count["feed_forward"] += feed_forward[t][n] * (d * shape.d_ffn + shape.d_ffn * d)
+                for g in range(shape.feed_forward_groups):
+                    width = shape.d_ffn // shape.feed_forward_groups
+                    count["feed_forward"] += feed_forward[t][n][g] * (d * width + width * d)
                 for h in range(shape.nhead):
                     count["query"] += query[t][n][h] * (d * head + head * d)
                     count["key"] += key[t][n][h] * (d * head + d * head)

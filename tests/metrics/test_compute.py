@@ -28,10 +28,11 @@ SMALL = TransformerShape(
     d_model=6,
     nhead=2,
     num_layers=3,
-    d_ffn=11,
+    d_ffn=22,
     output_size=5,
     left_context_frames=4,
     arbitrator_macs=13,
+    feed_forward_groups=2,
 )
 windows = st.one_of(st.none(), st.integers(0, 12))
 
@@ -59,7 +60,7 @@ def test_hard_gates_equal_the_loops(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_soft_gates_give_expectations(window: int | None, dtype: torch.dtype) -> None:
     shape = replace(SMALL, left_context_frames=window)
-    soft = [torch.rand(size, dtype=dtype) for size in ((2, 9, 3), (2, 9, 3, 2), (2, 9, 3, 2))]
+    soft = [torch.rand(size, dtype=dtype) for size in [(2, 9, 3, 2)] * 3]
     lengths = [9, 5]
     for gate in soft:
         gate[1, 5:] = math.nan

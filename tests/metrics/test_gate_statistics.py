@@ -23,10 +23,11 @@ SHAPE = TransformerShape(
     d_model=6,
     nhead=2,
     num_layers=3,
-    d_ffn=11,
+    d_ffn=22,
     output_size=5,
     left_context_frames=4,
     arbitrator_macs=13,
+    feed_forward_groups=2,
 )
 NUM_FRAMES = torch.tensor([9, 4, 0])
 
@@ -35,7 +36,7 @@ def test_counts_equal_the_gates() -> None:
     gates = random_gates(3, 9, SHAPE, keep=0.4)
     counts = count_gates(SHAPE, gates, NUM_FRAMES)
     for item, frames in enumerate(NUM_FRAMES.tolist()):
-        for kind, per_frame in (("feed_forward", 3), ("query", 6), ("key", 6)):
+        for kind, per_frame in (("feed_forward", 6), ("query", 6), ("key", 6)):
             kept = int(getattr(gates, kind)[item, :frames].sum())
             assert getattr(counts[item], kind) == ToggleCounts(kept, frames * per_frame)
         assert counts[item].frames == frames

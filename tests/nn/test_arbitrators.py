@@ -62,7 +62,7 @@ def test_only_the_recurrent_one_remembers() -> None:
 @pytest.mark.parametrize("name", ["input_size", "num_blocks", "nhead"])
 def test_sizes_are_checked(kind: type[Arbitrator], name: str) -> None:
     sizes = {"input_size": 6, "num_blocks": 2, "nhead": 3, name: 0}
-    got = f"{sizes['input_size']}, {sizes['num_blocks']} and {sizes['nhead']}"
+    got = f"{sizes['input_size']}, {sizes['num_blocks']}, {sizes['nhead']} and 1"
     with pytest.raises(ValueError, match=f"must be >= 1, got {got}"):
         kind(**sizes)
     with pytest.raises(ValueError, match="hidden_size"):
@@ -73,10 +73,10 @@ def test_sizes_are_checked(kind: type[Arbitrator], name: str) -> None:
 
 def test_gates_have_three_tensors_that_fit() -> None:
     gate = torch.ones(2, 5, 3, 4)
-    assert Gates(gate[..., 0], gate, gate).nhead == 4
-    with pytest.raises(ValueError, match=r"\(B, T, N\).* got \(2, 5, 3, 4\)"):
-        Gates(gate, gate, gate)
+    assert Gates(gate[..., :1], gate, gate).nhead == 4
+    with pytest.raises(ValueError, match=r"\(B, T, N, G\).* got \(2, 5, 3\)"):
+        Gates(gate[..., 0], gate, gate)
     with pytest.raises(ValueError, match=r"\(2, 5, 3, 2\)"):
-        Gates(gate[..., 0], gate, gate[..., :2])
-    with pytest.raises(ValueError, match=r"\(2, 4, 3\)"):
-        Gates(gate[:, :4, :, 0], gate, gate)
+        Gates(gate[..., :1], gate, gate[..., :2])
+    with pytest.raises(ValueError, match=r"\(2, 4, 3, 1\)"):
+        Gates(gate[:, :4, :, :1], gate, gate)

@@ -24,14 +24,23 @@ def correlation(a: Tensor, b: Tensor) -> float:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_every_toggle_has_the_rate_of_its_kind(training: bool) -> None:
+@pytest.mark.parametrize("groups", [1, 3])
+def test_every_toggle_has_the_rate_of_its_kind(groups: int, training: bool) -> None:
     arbitrator = RandomArbitrator(
-        input_size=4, num_blocks=BLOCKS, nhead=NHEAD, feed_forward=0.1, query=0.5, key=0.85
+        input_size=4,
+        num_blocks=BLOCKS,
+        nhead=NHEAD,
+        feed_forward_groups=groups,
+        feed_forward=0.1,
+        query=0.5,
+        key=0.85,
     ).train(training)
-    rate = (arbitrator(torch.zeros(1, 20_000, 4))[0] > 0).double().mean(dim=0)  # (N, 1 + 2 H)
-    assert torch.allclose(rate[:, 0], torch.tensor(0.1).double(), atol=0.015)
-    assert torch.allclose(rate[:, 1 : 1 + NHEAD], torch.tensor(0.5).double(), atol=0.015)
-    assert torch.allclose(rate[:, 1 + NHEAD :], torch.tensor(0.85).double(), atol=0.015)
+    rate = (arbitrator(torch.zeros(1, 20_000, 4))[0] > 0).double().mean(dim=0)  # (N, G + 2 H)
+    layout = arbitrator.layout
+    for part, expected in ((layout.feed_forward, 0.1), (layout.query, 0.5), (layout.key, 0.85)):
+        found = rate[:, part]
+        assert found.shape[1] in (groups, NHEAD)
+        assert torch.allclose(found, torch.tensor(expected).double(), atol=0.015)
 
 
 def test_rates_of_zero_and_one_are_kept_exactly() -> None:

@@ -27,9 +27,9 @@ SIZES = {
 # CTC for two steps, soft gates until step 3, then three steps, of which the last takes the gates of
 # evaluation; they do not reach the target.
 GATES = {
-    "first_blocks": 1, "arbitrator_hidden_size": 4, "phase_one_steps": 3, "cost_weight": 1.0,
-    "straight_through_steps": 1, "frozen_steps": 1, "cost_ramp_steps": 1, "target_compute": 0.5,
-    "avg_checkpoints": 2,
+    "toggles": "query_key", "feed_forward_groups": 4, "arbitrator_hidden_size": 4,
+    "phase_one_steps": 3, "cost_weight": 1.0, "straight_through_steps": 1, "frozen_steps": 1,
+    "cost_ramp_steps": 1, "target_compute": 0.5, "avg_checkpoints": 2,
 }  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def test_bad_input_is_named_before_the_training(
         ({"straight_through_steps": 4}, "=4 must lie within the second phase of 3 steps; lower it"),
         ({"threshold": 1.5}, "threshold must lie between 0"),
         ({"nhead": 3}, "nhead must divide d_model, got nhead=3 and d_model=16"),
-        ({"first_blocks": 2}, "num_blocks"),
+        ({"feed_forward_groups": 3}, "divide d_ffn, got feed_forward_groups=3 and d_ffn=64"),
     ],
 )
 def test_bad_settings_are_named_by_the_constructors(options: dict, message: str) -> None:
