@@ -11,6 +11,8 @@ Two things on one CPU thread. First the trained model at several thresholds of i
 operations, word errors, time offline and streaming, live streams per core; threshold 0 computes
 everything. Then an encoder of the paper's size with random weights and the model's gates, beside
 the dense one: operations and time saved frame by frame, offline, in chunks, and with many streams.
+It has the paper's toggles, of whole feed-forward modules, queries and keys. Where the model has
+others, each takes the decisions of one of them; --own-toggles measures those of the model instead.
 Run it on an idle machine: it says when the machine was not.
 
 example:
@@ -47,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100,
         metavar="FRAMES",
         help="left context of the paper-size encoder [%(default)s]",
+    )
+    add(
+        "--own-toggles",
+        action="store_true",
+        help="paper-size encoder with the model's feed-forward groups, attention without toggles",
     )
     add("--device", default="cpu", help="such as cuda: measure batches there too [%(default)s]")
     add("--quick", action="store_true", help="short, to see that it works; measures nothing well")
@@ -99,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
             effort,
             chunk_ms=args.chunk_ms,
             left_context_frames=args.paper_left_context,
+            own_toggles=args.own_toggles,
             device=args.device,
         )
         text = markdown(result)

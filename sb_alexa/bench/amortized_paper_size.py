@@ -31,6 +31,8 @@ class PaperEncoders:
         The trained encoder that the gates are from.
     recording : GateRecording
         Its gates.
+    toggles : str | None
+        What they toggle; None takes what the trained ones do.
     device : str
         Where to compute.
     """
@@ -41,9 +43,11 @@ class PaperEncoders:
         model: AmortizedTransformerEncoder,
         recording: GateRecording,
         *,
+        toggles: str | None = None,
         device: str = "cpu",
     ) -> None:
         self.shape = shape
+        self.toggles = toggles or model.toggles
         self.device = device
         self.dense = build_dense(shape).to(device)
         self._model = model
@@ -55,6 +59,7 @@ class PaperEncoders:
             self.shape,
             self._model,
             self._recording,
+            toggles=self.toggles,
             toggle_every_frames=regime.toggle_every_frames,
             num_rows=regime.num_rows,
         ).to(self.device)

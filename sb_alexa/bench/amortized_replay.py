@@ -91,6 +91,41 @@ class GateRecording:
         columns = torch.cat([groups, own.query.start + heads, own.key.start + heads])
         return GateRecording(self.toggles[:, blocks][:, :, columns], layout)
 
+    def as_published(self, toggles: str) -> GateRecording:
+        """As toggles of whole modules, queries and keys, which are those of the paper.
+
+        Each takes the decisions of a toggle that the model has in the same block, in turn: how
+        often it is on, how long it stays, and with which others remain the model's.
+
+        Arguments
+        ---------
+        toggles : str
+            Of the model, see `AmortizedTransformerEncoder`; the others are always on.
+
+        Returns
+        -------
+        GateRecording
+            (F, N, 1 + 2 H).
+
+        Example
+        -------
+        >>> model = ToggleLayout(feed_forward_groups=2, nhead=2)
+        >>> decided = torch.tensor([[[True, False, True, True, True, True]]])
+        >>> GateRecording(decided, model).as_published("feed_forward").toggles
+        tensor([[[ True, False,  True, False,  True]]])
+        """
+        own = list(range(self.layout.count))
+        decided = own[self.layout.feed_forward]
+        decided += [
+            one
+            for kind in ("query", "key")
+            if kind in toggles
+            for one in own[getattr(self.layout, kind)]
+        ]
+        published = ToggleLayout(1, self.layout.nhead)
+        columns = [decided[one % len(decided)] for one in range(published.count)]
+        return GateRecording(self.toggles[:, :, columns], published)
+
     def blocks(self, start: int, stop: int) -> GateRecording:
         """Of these blocks only."""
         return GateRecording(self.toggles[:, start:stop].contiguous(), self.layout)
@@ -202,6 +237,7 @@ def build_replaying(
     model: AmortizedTransformerEncoder,
     recording: GateRecording,
     *,
+    toggles: str,
     toggle_every_frames: int,
     num_rows: int,
 ) -> AmortizedTransformerEncoder:
@@ -212,9 +248,11 @@ def build_replaying(
     shape : TransformerShape
         Its sizes, with the feed-forward groups of its own.
     model : AmortizedTransformerEncoder
-        The trained one: tells how many arbitrators there are, of which kind, and what they toggle.
+        The trained one: tells how many arbitrators there are, and of which kind.
     recording : GateRecording
         Of the trained one.
+    toggles : str
+        What the gates toggle.
     toggle_every_frames : int
         Frames that a decision holds.
     num_rows : int
@@ -247,7 +285,7 @@ def build_replaying(
         **_sizes(shape),
         arbitrators=arbitrators,
         feed_forward_groups=shape.feed_forward_groups,
-        toggles=model.toggles,
+        toggles=toggles,
         toggle_every_frames=toggle_every_frames,
     ).eval()
 

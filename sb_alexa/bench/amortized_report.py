@@ -88,11 +88,16 @@ def _regime_note(result: AmortizedResult) -> str:
     shape = result.shape
     low, high = _USUAL_REDUCTION
     counted = [one.counted_reduction for one in result.regimes]
+    gates = (
+        "it has the paper's toggles, and each takes the decisions of one of the trained model"
+        if result.stand_in
+        else "its gates are those of the trained model"
+    )
     note = (
         f"Encoder of the paper's size ({shape.num_layers} blocks of {shape.d_model}, left context "
-        f"{shape.left_context_frames} frames) with random weights; its gates are those of the "
-        f"trained model at threshold {result.model_threshold:g}, frame for frame, and its "
-        "arbitrators' cost is counted and paid. The peer is the dense encoder of the same size."
+        f"{shape.left_context_frames} frames) with random weights; {gates} at threshold "
+        f"{result.model_threshold:g}, frame for frame, and its arbitrators' cost is counted and "
+        "paid. The peer is the dense encoder of the same size."
     )
     if min(counted) < low or max(counted) > high:
         note += (

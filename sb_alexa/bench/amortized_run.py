@@ -100,6 +100,9 @@ class AmortizedResult:
         Executed multiply-adds beside the counted ones, by regime.
     machine : MachineReport
         Whether the machine was idle.
+    stand_in : bool
+        Whether the gates of the paper-size encoder take the decisions of others, see
+        `GateRecording.as_published`.
     """
 
     sweep: list[SweepPoint]
@@ -111,6 +114,7 @@ class AmortizedResult:
     rooflines: dict[str, Roofline]
     operations: dict[str, OperationCheck]
     machine: MachineReport
+    stand_in: bool = False
 
     @property
     def exact_operations(self) -> OperationCheck:
@@ -154,6 +158,7 @@ def measure(
     *,
     chunk_ms: float = 150.0,
     left_context_frames: int = 100,
+    own_toggles: bool = False,
     device: str = "cpu",
 ) -> AmortizedResult:
     """Measure a trained model, and the paper-size encoder with its gates.
@@ -172,6 +177,9 @@ def measure(
         Audio of a step of the trained model's streams.
     left_context_frames : int
         Of the paper-size encoder.
+    own_toggles : bool
+        Give the paper-size encoder the toggles of the model also where they are not the paper's:
+        where feed-forward modules have groups, or attention has no toggles.
     device : str
         A GPU to measure too, or ``cpu``.
 
@@ -188,6 +196,10 @@ def measure(
     recording = next(
         one for one, by in zip(recordings, models, strict=True) if by.threshold == encoder.threshold
     )
+    groups, toggles = encoder.shape.feed_forward_groups, encoder.toggles
+    stand_in = not own_toggles and (groups > 1 or toggles == "feed_forward")
+    if stand_in:
+        recording, groups, toggles = recording.as_published(toggles), 1, "query_key"
     number = len(set(thresholds))
     sweep = measure_sweep(
         models[:number],
@@ -202,11 +214,11 @@ def measure(
         **PAPER_SIZES,
         left_context_frames=left_context_frames,
         # Of other widths than the trained ones; `GateRecording.mapped` stretches their gates.
-        feed_forward_groups=math.gcd(PAPER_SIZES["d_ffn"], encoder.shape.feed_forward_groups),
+        feed_forward_groups=math.gcd(PAPER_SIZES["d_ffn"], groups),
     )
     rooflines, regimes = {}, []
     for place in dict.fromkeys(["cpu", device]):
-        encoders = PaperEncoders(shape, encoder, recording, device=place)
+        encoders = PaperEncoders(shape, encoder, recording, toggles=toggles, device=place)
         wanted = [one for one in effort.regimes if place == "cpu" or one.name in GPU_REGIMES]
         if place == "cpu":
             operations = {one.name: check_operations(one, encoders) for one in effort.regimes}
@@ -223,6 +235,7 @@ def measure(
         rooflines,
         operations,
         watch.report(),
+        stand_in,
     )
 
 

@@ -137,6 +137,23 @@ def test_a_second_device_runs_the_batches_too(
     assert "16 utterances" not in markdown(result)
 
 
+@pytest.mark.usefixtures("_small_paper")
+def test_the_papers_toggles_stand_in_for_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--own-toggles measures the groups; a model with the paper's toggles keeps them."""
+    monkeypatch.setattr(amortized_run, "measure_roofline", lambda *_, **__: ROOFLINE)
+    model = open_amortized_model(write_tiny_amortized(tmp_path / "model", groups=4))
+    write_test_speech(tmp_path)
+    speech = TestSpeech.read(tmp_path / "test.csv", tmp_path, sample_rate=16000, max_utterances=2)
+    effort = Effort.quick().changed(max_streams=1, num_rounds=1)
+    for own, groups in ((False, 1), (True, 4)):
+        result = measure(model, speech, [0.5], effort, left_context_frames=6, own_toggles=own)
+        assert result.shape.feed_forward_groups == groups
+        assert result.stand_in is not own
+        assert ("takes the decisions of one" in markdown(result)) is not own
+
+
 def test_paper_sizes_are_the_defaults_of_the_encoders() -> None:
     shape = TransformerShape(**PAPER_SIZES, left_context_frames=100)
     with torch.device("meta"):

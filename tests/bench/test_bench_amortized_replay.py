@@ -125,11 +125,33 @@ def test_a_recording_of_other_blocks_is_refused() -> None:
         )
 
 
+def test_the_papers_toggles_take_the_decisions_that_the_model_made() -> None:
+    """In turn, from the same block and frame; what a model leaves on decides about nothing."""
+    recording = random_recording(frames=9, blocks=3, nhead=2, groups=3)
+    sources = {
+        "feed_forward": [0, 1, 2, 0, 1],
+        "query": [0, 1, 2, 3, 4],
+        "key": [0, 1, 2, 5, 6],
+        "query_key": [0, 1, 2, 3, 4],
+    }
+    for toggles, columns in sources.items():
+        published = recording.as_published(toggles)
+        assert published.layout == ToggleLayout(1, 2)
+        assert torch.equal(published.toggles, recording.toggles[..., columns])
+    whole = random_recording(frames=9)
+    assert torch.equal(whole.as_published("query_key").toggles, whole.toggles)
+
+
 @pytest.mark.parametrize("dual", [False, True])
 def test_encoder_replays_the_recording(dual: bool) -> None:
     recording = random_recording(frames=40)
     encoder = build_replaying(
-        SHAPE, trained_encoder(dual=dual), recording, toggle_every_frames=1, num_rows=4
+        SHAPE,
+        trained_encoder(dual=dual),
+        recording,
+        toggles="query_key",
+        toggle_every_frames=1,
+        num_rows=4,
     )
     with torch.inference_mode():
         gates = encoder.forward_with_gates(torch.zeros(4, 12, 5))[1]
@@ -141,9 +163,14 @@ def test_encoder_replays_the_recording(dual: bool) -> None:
     assert kinds == [RecurrentArbitrator] * (1 + dual)
 
 
-def test_what_the_model_does_not_toggle_stays_on() -> None:
+def test_what_is_not_toggled_stays_on() -> None:
     encoder = build_replaying(
-        SHAPE, trained_encoder("query"), random_recording(40), toggle_every_frames=1, num_rows=1
+        SHAPE,
+        trained_encoder(),
+        random_recording(40),
+        toggles="query",
+        toggle_every_frames=1,
+        num_rows=1,
     )
     with torch.inference_mode():
         gates = encoder.forward_with_gates(torch.zeros(1, 12, 5))[1]
@@ -153,7 +180,12 @@ def test_what_the_model_does_not_toggle_stays_on() -> None:
 
 def test_decisions_hold_for_a_chunk() -> None:
     encoder = build_replaying(
-        SHAPE, trained_encoder(), random_recording(40), toggle_every_frames=5, num_rows=2
+        SHAPE,
+        trained_encoder(),
+        random_recording(40),
+        toggles="query_key",
+        toggle_every_frames=5,
+        num_rows=2,
     )
     with torch.inference_mode():
         gates = toggles_of(encoder.forward_with_gates(torch.zeros(2, 20, 5))[1])
@@ -164,7 +196,12 @@ def test_decisions_hold_for_a_chunk() -> None:
 
 def test_dense_peer_has_the_same_size() -> None:
     encoder = build_replaying(
-        SHAPE, trained_encoder(), random_recording(9), toggle_every_frames=1, num_rows=1
+        SHAPE,
+        trained_encoder(),
+        random_recording(9),
+        toggles="query_key",
+        toggle_every_frames=1,
+        num_rows=1,
     )
     dense = build_dense(SHAPE)
     of_arbitrators = {name for name, _ in encoder.arbitrators.named_parameters("arbitrators")}

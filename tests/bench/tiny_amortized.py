@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import soundfile
@@ -91,10 +92,11 @@ def trained_encoder(
     ).eval()
 
 
-def write_tiny_amortized(folder: Path) -> Path:
+def write_tiny_amortized(folder: Path, *, groups: int = 1) -> Path:
     """Write a model folder with random weights and gates of which about half are on."""
     torch.manual_seed(2)
-    configuration = model_configuration(_RECIPE)
+    recipe = re.sub(r"( +)(nhead: 2)", rf"\1\2\n\1feed_forward_groups: {groups}", _RECIPE)
+    configuration = model_configuration(recipe)
     hparams = build(parse(configuration, "test"))
     modules = {key: value for key, value in hparams.items() if isinstance(value, torch.nn.Module)}
     write_model_folder(
