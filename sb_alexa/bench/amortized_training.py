@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="0 to 1, of all speech to write: noise, bandwidth, pace [%(default)s]",
     )
     add("--seeds", type=int, default=5, help="paired runs of each arm [%(default)s]")
-    add("--control-seeds", type=int, help="of them with random gates and the smaller one too [all]")
+    add("--control-seeds", type=int, help="of them with the controls too; 0: without [all]")
     add(
         "--smaller",
         action="append",

@@ -57,7 +57,8 @@ class ExperimentPlan:
     num_seeds : int
         Paired runs of each arm, seeds 0, 1, ...
     num_control_seeds : int | None
-        Of random gates and of the smaller encoder, where fewer tell enough; None takes as many.
+        Of random gates and of the smaller encoder, where fewer tell enough; 0 leaves them out, None
+        takes as many.
     phase_one_steps, num_steps : int | None
         Optimizer steps of the first phase and of the second; None takes the YAML's.
     settings : mapping
@@ -80,8 +81,10 @@ class ExperimentPlan:
         if self.num_seeds < 1:
             raise ValueError(f"the number of seeds must be >= 1, got {self.num_seeds}")
         controls = self.num_control_seeds
-        if controls is not None and not 1 <= controls <= self.num_seeds:
-            raise ValueError(f"controls take 1 to {self.num_seeds} of the seeds, got {controls}")
+        if controls is not None and not 0 <= controls <= self.num_seeds:
+            raise ValueError(f"controls take 0 to {self.num_seeds} of the seeds, got {controls}")
+        if controls == 0 and self.smaller:
+            raise ValueError("without seeds for controls no smaller encoder can be one")
         for name in ("phase_one_steps", "num_steps"):
             value = getattr(self, name)
             if value is not None and value < 2:
@@ -90,7 +93,7 @@ class ExperimentPlan:
     @property
     def arms(self) -> tuple[str, ...]:
         """The ways of training."""
-        return tuple(arm for arm in ARMS if arm != "smaller" or self.smaller)
+        return tuple(arm for arm in ARMS if self.seeds(arm) and (arm != "smaller" or self.smaller))
 
     def seeds(self, arm: str) -> range:
         """The seeds of an arm."""
@@ -110,8 +113,8 @@ class ExperimentPlan:
         # Controls last: they only show that the others learned something.
         controls = tuple(arm for arm in CONTROLS if arm in self.arms)
         for arms in (("amortized", "dense"), controls):
-            for seed in self.seeds(arms[0]):
-                jobs += [self._arm_job(arm, seed, steps) for arm in arms]
+            for seed in range(self.num_seeds):
+                jobs += [self._arm_job(arm, seed, steps) for arm in arms if seed in self.seeds(arm)]
         return jobs
 
     def _phase_one_job(self, name: str, arm: str, steps: _Steps) -> RecipeJob:

@@ -59,14 +59,17 @@ class Comparison:
         if "smaller" in runs:
             runs["smaller"] = _relative_to(runs["dense"][0], runs["smaller"])
         errors = {arm: seeded_errors(of_arm) for arm, of_arm in runs.items()}
-        controls = [arm for arm in CONTROLS if arm in plan.arms]
-        paired = seeded_errors(runs["amortized"][: len(runs["random"])])
+        controls_relative = {}
+        for arm in CONTROLS:
+            if arm in runs:
+                paired = seeded_errors(runs["amortized"][: len(runs[arm])])
+                controls_relative[arm] = relative_difference(errors[arm], paired)
         jobs = plan.jobs()
         return cls(
             runs=runs,
             wer={arm: mean_error_rate(of_arm) for arm, of_arm in errors.items()},
             amortized_relative=relative_difference(errors["amortized"], errors["dense"]),
-            controls_relative={arm: relative_difference(errors[arm], paired) for arm in controls},
+            controls_relative=controls_relative,
             steps=(jobs[0].num_steps, jobs[-1].num_steps),
         )
 
@@ -185,10 +188,11 @@ def _counted(comparison: Comparison) -> str:
     controls = [
         f"{comparison.reduction(arm):.1f} % {names[arm]}" for arm in comparison.controls_relative
     ]
-    return (
+    counted = (
         f"Counted reduction: **{comparison.reduction('amortized'):.1f} %** of the dense encoder's "
-        f"multiply-adds, the arbitrators' own included; {', '.join(controls)}."
+        "multiply-adds, the arbitrators' own included"
     )
+    return "; ".join([counted, ", ".join(controls)] if controls else [counted]) + "."
 
 
 def _headline(comparison: Comparison) -> str:
@@ -224,12 +228,17 @@ def _what_it_rests_on(comparison: Comparison) -> str:
         if "smaller" in comparison.runs
         else ""
     )
+    random = (
+        f"; random gates ({len(comparison.runs['random'])} seeds) keep what the amortized run of "
+        "their seed keeps"
+        if "random" in comparison.runs
+        else ""
+    )
     return (
         f"Synthetic speech; {figures['test_words']} test words in {figures['test_utterances']} "
         f"utterances of {figures['test_speakers']} unseen speakers. All runs start from the same "
         f"{comparison.steps[0]} steps and take {comparison.steps[1]} more, the runs of a seed "
-        f"with the same batches; random gates ({len(comparison.runs['random'])} seeds) keep what "
-        f"the amortized run of their seed keeps{smaller}. Intervals: {levels}."
+        f"with the same batches{random}{smaller}. Intervals: {levels}."
     )
 
 

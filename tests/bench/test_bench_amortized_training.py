@@ -195,8 +195,21 @@ def test_fewer_random_seeds_are_compared_with_their_pairs(plan: ExperimentPlan) 
     assert comparison.figures()["random_relative"] == pytest.approx(100.0)  # of seed 0 alone
     assert comparison.figures()["dense_wer"] == pytest.approx(10.5)
     assert "| random against amortized | **+100.0 %** |" in markdown(comparison)
-    with pytest.raises(ValueError, match="1 to 2 of the seeds, got 3"):
+    with pytest.raises(ValueError, match="0 to 2 of the seeds, got 3"):
         replace(plan, num_control_seeds=3)
+
+
+def test_without_controls(plan_with_smaller: ExperimentPlan) -> None:
+    alone = replace(plan_with_smaller, num_control_seeds=0, smaller={})
+    names = [job.name for job in alone.jobs()]
+    assert names == ["phase1", "amortized-0", "dense-0", "amortized-1", "dense-1"]
+    comparison = Comparison.read(alone)
+    assert list(comparison.runs) == ["dense", "amortized"]
+    text = markdown(comparison)
+    assert "amortized against dense" in text and "random" not in text and "smaller" not in text
+    assert "the arbitrators' own included." in text
+    with pytest.raises(ValueError, match="no smaller encoder"):
+        replace(plan_with_smaller, num_control_seeds=0)
 
 
 def test_markdown(plan: ExperimentPlan) -> None:
