@@ -265,17 +265,19 @@ def _attend(
     half = memory.memory.dtype in (torch.bfloat16, torch.float16)
     dtype = torch.float32 if half else memory.memory.dtype
     stored = memory.memory[:, :, first:end].to(dtype)
-    # Distances are small and exact where frame numbers are large.
-    distance = (memory.positions[:, :, None, first:end] - places[..., None]).to(dtype)
+    # Counted from the latest query: exact, however large frame numbers are.
+    latest = places.amax(dim=(1, 2), keepdim=True)
+    position = (memory.positions[:, :, first:end] - latest).to(dtype)
+    distance = position[:, :, None] - (places - latest).to(dtype)[..., None]
     hidden = distance > 0
     if left_context_frames is not None:
-        hidden = hidden | (distance < -left_context_frames)
-    bias = (slopes.to(dtype)[:, None, None] * distance).masked_fill(hidden, MASKED)
+        hidden |= distance < -left_context_frames
+    bias = (slopes.to(dtype)[:, None, None] * distance).masked_fill_(hidden, MASKED)
     with torch.autocast(query.device.type, enabled=False):
         y = F.scaled_dot_product_attention(
             query.to(dtype), stored[..., :size], stored[..., size:], attn_mask=bias
         )
-    return y * ~hidden.all(dim=-1, keepdim=True)
+    return y * (bias.amax(dim=-1, keepdim=True) > MASKED / 2)
 
 
 def _project_heads(
