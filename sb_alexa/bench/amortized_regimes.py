@@ -46,7 +46,7 @@ class Regime:
 
         Example
         -------
-        >>> Regime("streams", num_rows=32, step_frames=5, num_steps=8).title
+        >>> Regime("streams", num_rows=32, step_frames=5, num_steps=26).title
         '32 streams, 150 ms'
         """
         if self.is_offline:
@@ -79,8 +79,9 @@ REGIMES = (
         toggle_every_frames=5,
         target_ratio=0.6,
     ),
-    Regime("streams", 32, step_frames=5, num_steps=8, target_ratio=0.5),
-    Regime("streams_chunkwise", 32, step_frames=5, num_steps=8, toggle_every_frames=5),
+    # So many steps that both renew the storage of their caches in every turn.
+    Regime("streams", 32, step_frames=5, num_steps=26, target_ratio=0.5),
+    Regime("streams_chunkwise", 32, step_frames=5, num_steps=26, toggle_every_frames=5),
 )
 # A single stream leaves a GPU idle.
 GPU_REGIMES = frozenset(regime.name for regime in REGIMES if regime.num_rows > 1)

@@ -85,8 +85,8 @@ class CacheWriter:
         numbers = range(*layers.indices(len(self.memory)))
         same = self.length.shape[1] == 1
         places = slice(0, 1) if same else layers
-        first = self.first[:, places].amin(dim=(0, 2)).tolist()
-        end = self.length[:, places].amax(dim=(0, 2)).tolist()
+        first = self.first[:, places].amin(dim=0).tolist()  # (P, G)
+        end = self.length[:, places].amax(dim=0).tolist()
         positions = self.cache.positions[:, places]
         memories = []
         for number, layer in enumerate(numbers):
@@ -141,9 +141,10 @@ def utterance_memory(keep: Tensor, memory_like: Tensor, width: int) -> BlockMemo
     kept = keep[:, :, None]  # (B, T, 1, H)
     length = torch.zeros(batch, 1, nhead, dtype=torch.int64, device=keep.device)
     slot = kept_slots(kept, length)
-    end = int(keep.sum(dim=1).max()) if frames else 0
+    ends = keep.sum(dim=1).amax(dim=0).tolist() if frames else [0] * nhead
+    end = max(ends)
     positions = torch.full((batch, 1, nhead, max(end, 1)), EMPTY, device=keep.device)
     number = torch.arange(frames, device=keep.device).expand(batch, -1)
     write_positions(positions, kept, slot, number)
     memory = memory_like.new_zeros(batch, nhead, max(end, 1), width)
-    return BlockMemory(memory, positions[:, 0], slot[:, 0], 0, end)
+    return BlockMemory(memory, positions[:, 0], slot[:, 0], [0] * nhead, ends)

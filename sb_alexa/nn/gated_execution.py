@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -30,36 +32,41 @@ class BlockMemory:
         (B, G, L) frame numbers of the slots, those of this chunk included.
     slot : Tensor
         (B, G, T) where each frame of the chunk goes, if it is kept.
-    first, end : int
-        Slots in use by the whole batch.
+    first, end : list of int
+        For each of G heads the slots in use by the whole batch.
     """
 
     memory: Tensor
     positions: Tensor
     slot: Tensor
-    first: int
-    end: int
+    first: list[int]
+    end: list[int]
 
-    def write(self, head: int, rows: Rows, key_value: Tensor) -> None:
-        """Store keys and values of one head, (count, 2 C)."""
-        batch, _, frames = self.slot.shape
-        slot = rows.take(self.slot[:, head if self.slot.shape[1] > 1 else 0].reshape(-1))
-        row = torch.arange(batch, device=slot.device).repeat_interleave(frames)
-        self._put((rows.take(row), torch.full_like(slot, head), slot), key_value)
+    def write(self, rows: Sequence[Rows], key_value: Sequence[Tensor]) -> None:
+        """Store keys and values of the rows of each head, (count, 2 C)."""
+        places = self._places().transpose(0, 1).flatten(1)  # (H, R)
+        index = torch.cat([kept.take(place) for kept, place in zip(rows, places, strict=True)])
+        self._put(index, torch.cat(list(key_value)))
 
     def write_all(self, key_value: Tensor) -> None:
         """Store keys and values of all frames of all heads, (B, T, H, 2 C)."""
-        batch, frames, nhead, _ = key_value.shape
-        slot = self.slot.transpose(1, 2).expand(batch, frames, nhead)
-        row = torch.arange(batch, device=slot.device)[:, None, None]
-        self._put((row, torch.arange(nhead, device=slot.device), slot), key_value)
+        self._put(self._places().transpose(1, 2).reshape(-1), key_value.flatten(0, 2))
 
-    def _put(self, index: tuple[Tensor, ...], key_value: Tensor) -> None:
+    def _places(self) -> Tensor:
+        """(B, H, T) where each frame goes, in slots of the whole memory."""
+        batch, nhead, num_slots, _ = self.memory.shape
+        start = torch.arange(batch * nhead, device=self.slot.device) * num_slots
+        return start.view(batch, nhead, 1) + self.slot
+
+    def _put(self, index: Tensor, key_value: Tensor) -> None:
         key_value = key_value.to(self.memory.dtype)
+        memory = self.memory.contiguous()
+        flat = memory.view(-1, memory.shape[-1])
         if torch.is_grad_enabled():
-            self.memory = self.memory.index_put(index, key_value)
+            memory = flat.index_copy(0, index, key_value).view_as(memory)
         else:
-            self.memory.index_put_(index, key_value)
+            flat.index_copy_(0, index, key_value)
+        self.memory = memory
 
 
 def execute_block(
@@ -118,12 +125,12 @@ def _project(
         part = slice(first * size, last * size)
         found = F.linear(plan.query[first].take(x), weight[part], bias[part])
         query[first:last] = found.split(size, dim=1)
+    key_value = [x.new_empty(0, 2 * size)] * nhead
     for first, last in runs_of_parts(plan.key):
-        rows = plan.key[first]
         part = slice(width + 2 * first * size, width + 2 * last * size)
-        found = F.linear(rows.take(x), weight[part], bias[part])
-        for head, key_value in zip(range(first, last), found.split(2 * size, dim=1), strict=True):
-            memory.write(head, rows, key_value)
+        found = F.linear(plan.key[first].take(x), weight[part], bias[part])
+        key_value[first:last] = found.split(2 * size, dim=1)
+    memory.write(plan.key, key_value)
     return query
 
 
@@ -220,64 +227,89 @@ def attend_in_segments(
         (B, H, Q, C); zero where nothing is visible.
     """
     if query.shape[2] <= _QUERY_SLOTS:
-        slots = (memory.first, memory.end)
-        return _attend(query, places, memory, slots, slopes, left_context_frames)
+        return _attend(query, places, memory, memory.first, memory.end, slopes, left_context_frames)
     outputs = []
     for part, place in zip(
         query.split(_QUERY_SLOTS, dim=2), places.split(_QUERY_SLOTS, dim=2), strict=True
     ):
-        used = place >= 0
-        if not bool(used.any()):
-            outputs.append(torch.zeros_like(part))
-            continue
-        slots = _visible_slots(place, used, memory, left_context_frames)
-        outputs.append(_attend(part, place, memory, slots, slopes, left_context_frames))
+        first, end = _visible_slots(place, memory, left_context_frames)
+        outputs.append(_attend(part, place, memory, first, end, slopes, left_context_frames))
     return torch.cat(outputs, dim=2)
 
 
 def _visible_slots(
-    place: Tensor, used: Tensor, memory: BlockMemory, left_context_frames: int | None
-) -> tuple[int, int]:
-    """The slots that any query of a segment sees."""
+    place: Tensor, memory: BlockMemory, left_context_frames: int | None
+) -> tuple[list[int], list[int]]:
+    """For each head the slots that any query of a segment sees."""
     positions = memory.positions.expand(-1, place.shape[1], -1).contiguous()
-    earliest = place.masked_fill(~used, 2**61).amin(-1, keepdim=True)
     latest = place.amax(-1, keepdim=True)
-    first = memory.first
-    if left_context_frames is not None:
-        begin = torch.searchsorted(positions, earliest - left_context_frames)
-        first = max(first, int(begin.min()))
-    end = int(torch.searchsorted(positions, latest, right=True).max())
-    return first, max(end, first)
+    end = torch.searchsorted(positions, latest, right=True).amax(dim=(0, 2))
+    if left_context_frames is None:
+        return [0] * len(end), end.tolist()
+    earliest = place.masked_fill(place < 0, 2**61).amin(-1, keepdim=True)
+    begin = torch.searchsorted(positions, earliest - left_context_frames).amin(dim=(0, 2))
+    first, behind = torch.stack([begin, end]).tolist()
+    return first, behind
 
 
 def _attend(
     query: Tensor,
     places: Tensor,
     memory: BlockMemory,
-    slots: tuple[int, int],
+    first: list[int],
+    end: list[int],
     slopes: Tensor,
     left_context_frames: int | None,
 ) -> Tensor:
-    first, end = slots
-    if first == end:
-        return torch.zeros_like(query)
-    size = query.shape[-1]
+    """Heads that keep few keys read few: those with the same slots together, the others alone."""
     half = memory.memory.dtype in (torch.bfloat16, torch.float16)
     dtype = torch.float32 if half else memory.memory.dtype
-    stored = memory.memory[:, :, first:end].to(dtype)
     # Counted from the latest query: exact, however large frame numbers are.
     latest = places.amax(dim=(1, 2), keepdim=True)
-    position = (memory.positions[:, :, first:end] - latest).to(dtype)
-    distance = position[:, :, None] - (places - latest).to(dtype)[..., None]
-    hidden = distance > 0
-    if left_context_frames is not None:
-        hidden |= distance < -left_context_frames
-    bias = (slopes.to(dtype)[:, None, None] * distance).masked_fill_(hidden, MASKED)
-    with torch.autocast(query.device.type, enabled=False):
-        y = F.scaled_dot_product_attention(
-            query.to(dtype), stored[..., :size], stored[..., size:], attn_mask=bias
-        )
-    return y * (bias.amax(dim=-1, keepdim=True) > MASKED / 2)
+    place = (places - latest).to(dtype)[..., None]
+    nhead, num_groups = query.shape[1], len(first)
+
+    def biases(heads: slice, slots: slice) -> Tensor:
+        positions = memory.positions[:, heads if num_groups > 1 else slice(1), slots]
+        distance = (positions - latest).to(dtype)[:, :, None] - place[:, heads]
+        hidden = distance > 0
+        if left_context_frames is not None:
+            hidden |= distance < -left_context_frames
+        return distance.mul_(slopes[heads].to(dtype)[:, None, None]).masked_fill_(hidden, MASKED)
+
+    # One tensor of biases for all heads, where little of it is for slots that a head has not.
+    low, high = min(first), max(end)
+    needed = sum(last - begin for begin, last in zip(first, end, strict=True))
+    together = num_groups * (high - low) <= 2 * needed
+    everything = biases(slice(nhead), slice(low, high)) if together else None
+    outputs = []
+    for begin, behind in _equal_spans(first, end):
+        heads = slice(begin, behind) if num_groups > 1 else slice(nhead)
+        slots = slice(first[begin], end[begin])
+        if slots.start >= slots.stop:
+            outputs.append(torch.zeros_like(query[:, heads]))
+            continue
+        if everything is None:
+            bias = biases(heads, slots)
+        else:
+            bias = everything[:, heads, :, slots.start - low : slots.stop - low]
+        key, value = memory.memory[:, heads, slots].to(dtype).chunk(2, dim=-1)
+        with torch.autocast(query.device.type, enabled=False):
+            y = F.scaled_dot_product_attention(
+                query[:, heads].to(dtype), key, value, attn_mask=bias
+            )
+        # Where nothing is visible: zeros, not the mean of what is hidden.
+        outputs.append(y * (bias.amax(dim=-1, keepdim=True) > MASKED / 2))
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+
+
+def _equal_spans(first: list[int], end: list[int]) -> Iterator[tuple[int, int]]:
+    """Runs of neighbouring heads with the same slots: the first, and the one behind the last."""
+    number = 0
+    for _, run in groupby(zip(first, end, strict=True)):
+        count = len(list(run))
+        yield number, number + count
+        number += count
 
 
 def _project_heads(

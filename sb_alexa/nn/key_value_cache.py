@@ -12,6 +12,8 @@ from sb_alexa.streaming.state import State
 
 # The position of a slot that holds nothing: behind every frame, so that no query sees it.
 EMPTY = 2**62
+# And of one that holds nothing before the frames of a stream: out of reach of every query.
+BEFORE = -(2**62)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class KeyValueCache(State):
     memory : tuple of Tensor
         For each layer (B, H, L, 2 C): keys, then values.
     positions : Tensor
-        (B, P, G, L) frame numbers, rising, `EMPTY` behind the length; P is N and G is H, or both
+        (B, P, G, L) frame numbers, rising, `EMPTY` behind the length, `BEFORE` where a renewed
+        storage begins with slots that other streams need; P is N and G is H, or both
         are 1 where every layer and head keeps every frame.
     length : Tensor
         (B, P, G) slots in use.
@@ -126,22 +129,28 @@ class KeyValueCache(State):
         mine = torch.equal(self.written, self.length)
         if longest + num_frames <= self.num_slots and mine and self._is_writable():
             return self, first
-        length = self.length - first
-        kept = int(length.max())
-        slot = torch.arange(kept, device=first.device)
-        source = (first[..., None] + slot).clamp_max(self.num_slots - 1)  # (B, P, G, kept)
-        positions = torch.full_like(self.positions, EMPTY)
-        found = self.positions.gather(-1, source)
-        positions[..., :kept] = found.masked_fill(slot >= length[..., None], EMPTY)
-        memory = []
-        for layer, old in enumerate(self.memory):
-            index = source[:, layer if source.shape[1] > 1 else 0, :, :, None]
-            index = index.expand(-1, old.shape[1], -1, old.shape[3])
-            new = torch.zeros_like(old)
-            new[:, :, :kept] = old.gather(2, index)
-            memory.append(new)
-        cache = KeyValueCache(tuple(memory), positions, length, length.clone())
-        return cache, torch.zeros_like(first)
+        visible = self.length - first
+        # The frames of all streams end together: then they also stand side by side later, when
+        # those that keep more have gone on further, and a batch reads few slots for nothing.
+        length = visible.amax(dim=0, keepdim=True).expand_as(visible).contiguous()
+        begin = length - visible
+        slot = torch.arange(self.num_slots, device=first.device)
+        number = slot - begin[..., None]  # (B, P, G, L)
+        kept = (number >= 0) & (slot < length[..., None])
+        # Elsewhere no query looks. What a visible frame left there is as good as zeros.
+        source = (first[..., None] + number * kept).clamp_max(self.num_slots - 1)
+        positions = self.positions.gather(-1, source).masked_fill(slot >= length[..., None], EMPTY)
+        positions.masked_fill_(number < 0, BEFORE)
+        batch, nhead, num_slots, _ = self.memory[0].shape
+        start = torch.arange(batch * nhead, device=first.device) * num_slots
+        index = start.view(batch, 1, nhead, 1) + source  # (B, P, H, L)
+        memory = [
+            old.flatten(0, 2)
+            .index_select(0, index[:, layer if index.shape[1] > 1 else 0].reshape(-1))
+            .view_as(old)
+            for layer, old in enumerate(self.memory)
+        ]
+        return KeyValueCache(tuple(memory), positions, length, length.clone()), begin
 
     def _is_writable(self) -> bool:
         """Whether no graph has read the storage, or will, and PyTorch lets it be written."""

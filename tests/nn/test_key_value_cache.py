@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sb_alexa.nn.key_value_cache import EMPTY, KeyValueCache
+from sb_alexa.nn.key_value_cache import BEFORE, EMPTY, KeyValueCache
 from sb_alexa.streaming.state import named_tensors, num_rows
 
 LAYERS, HEADS, SLOTS, WIDTH = 2, 2, 8, 6
@@ -55,8 +55,9 @@ def kept(cache: KeyValueCache) -> list[list[list[list[int]]]]:
             heads = []
             for h in range(HEADS):
                 length = int(cache.length[b, n, h])
-                numbers = cache.positions[b, n, h, :length]
-                stored = cache.memory[n][b, h, :length]
+                begin = int((cache.positions[b, n, h] == BEFORE).sum())
+                numbers = cache.positions[b, n, h, begin:length]
+                stored = cache.memory[n][b, h, begin:length]
                 assert torch.equal(stored, numbers[:, None].double().expand_as(stored))
                 assert (cache.positions[b, n, h, length:] == EMPTY).all()
                 heads.append(numbers.tolist())
@@ -109,7 +110,8 @@ def assert_renewed(cache: KeyValueCache, num_frames: int = 1) -> None:
     before = {name: tensor.clone() for name, tensor in named_tensors(cache)}
     new, where = cache.with_room(num_frames, first)
     assert kept(new) == visible(first)
-    assert not where.any()
+    assert torch.equal(where, (new.positions == BEFORE).sum(dim=-1))
+    assert torch.equal(new.length, new.length.amax(dim=0, keepdim=True).expand_as(new.length))
     assert torch.equal(new.written, new.length)
     assert new.num_slots == SLOTS
     for name, tensor in named_tensors(cache):
@@ -148,11 +150,30 @@ def test_gradients_flow_through_a_renewed_storage() -> None:
     cache.memory[1].requires_grad_()
     first = cache.first_visible(NEXT, CONTEXT)
     new, _ = cache.with_room(1, first)
-    new.memory[1].sum().backward()
+    # Layer 1 of the first stream: nothing of head 0, and of head 1 four of five frames.
+    new.memory[1][0][
+        (new.positions[0, 1] != EMPTY) & (new.positions[0, 1] != BEFORE)
+    ].sum().backward()
     gradient = cache.memory[1].grad
     assert gradient is not None
-    # Layer 1 of the first stream: nothing of head 0, and of head 1 four of five frames.
     assert gradient[0, 1, :, 0].tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
+    assert not gradient[0, 0].any()
+
+
+def test_a_renewed_storage_holds_nothing_but_visible_frames() -> None:
+    """A NaN that has left the window is gone: a masked product with it would be NaN for ever."""
+    cache = filled(FRAMES)
+    first = cache.first_visible(NEXT, CONTEXT)
+    for layer, memory in enumerate(cache.memory):
+        for row, head in torch.cartesian_prod(*map(torch.arange, memory.shape[:2])).tolist():
+            memory[row, head, : first[row, layer, head]] = torch.nan
+            if int(cache.length[row, layer, head]) > int(first[row, layer, head]):
+                memory[row, head, cache.length[row, layer, head] :] = torch.nan
+    with torch.no_grad():
+        new, _ = cache.with_room(SLOTS - 4, first)
+    for layer, memory in enumerate(new.memory):
+        used = ((new.positions[:, layer] != EMPTY) & (new.positions[:, layer] != BEFORE)).any(-1)
+        assert torch.isfinite(memory[used]).all()
 
 
 def test_tensors_of_inference_mode_are_left_outside_of_it() -> None:
