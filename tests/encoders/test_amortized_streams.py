@@ -11,6 +11,7 @@ from sb_alexa.encoders.amortized import TOGGLES
 from sb_alexa.encoders.amortized_reference import masked_forward
 from sb_alexa.encoders.transformer import SPARE_SLOTS
 from sb_alexa.nn.gates import Gates
+from sb_alexa.nn.key_value_cache import BEFORE
 from sb_alexa.streaming.state import cat, rows, where
 from tests.encoders.tiny_transformers import (
     GROUPS,
@@ -94,6 +95,21 @@ def test_a_stream_starts_anew_beside_one_that_goes_on() -> None:
         y, _, _ = in_chunks(encoder, late, (4, 1), mixed)
         assert_close(y[0], encoder(x)[0, 33:])
         assert_close(y[1], encoder(other)[1, :27])
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_a_stream_that_moved_with_others_goes_on_alone(chunk: int) -> None:
+    """In a renewed cache all end together: those that keep less begin behind slots of nothing."""
+    encoder, x = amortized("random", dual=True), features(3, 4 * SPARE_SLOTS + 20)
+    moved = 4 * SPARE_SLOTS
+    with torch.no_grad():
+        whole = encoder(x)
+        _, _, state = in_chunks(encoder, x[:, :moved], (5,))
+        assert bool((state.cache.positions == BEFORE).any())
+        for row in range(3):
+            alone = rows(state, torch.tensor([row]))
+            y, _, _ = in_chunks(encoder, x[row : row + 1, moved:], (chunk,), alone)
+            assert_close(y, whole[row : row + 1, moved:])
 
 
 @settings(max_examples=40, deadline=None)
