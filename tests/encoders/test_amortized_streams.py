@@ -100,7 +100,7 @@ def test_a_stream_starts_anew_beside_one_that_goes_on() -> None:
 @pytest.mark.parametrize("chunk", [1, 4])
 def test_a_stream_that_moved_with_others_goes_on_alone(chunk: int) -> None:
     """In a renewed cache all end together: those that keep less begin behind slots of nothing."""
-    encoder, x = amortized("random", dual=True), features(3, 4 * SPARE_SLOTS + 20)
+    encoder, x = amortized("feed_forward", dual=True), features(3, 4 * SPARE_SLOTS + 20)
     moved = 4 * SPARE_SLOTS
     with torch.no_grad():
         whole = encoder(x)
